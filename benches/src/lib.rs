@@ -1,0 +1,1 @@
+//! Criterion and side-by-side benchmarks of Unisono.

@@ -1,0 +1,31 @@
+//! The contract of Unisono.
+//!
+//! Operations are data ([`OpDesc`]); a device implements [`Backend`], which compiles lists of
+//! operations ([`Program`]) to plans and runs them; composites without a kernel of their own are
+//! [lowered](lower) to primitives. Engine authors use the [`Device`] and [`Tensor`] handles on top
+//! of it. This crate knows no backend and does no input or output.
+#![forbid(unsafe_code)]
+
+mod backend;
+mod desc;
+mod dims;
+mod dtype;
+mod error;
+mod info;
+mod liveness;
+mod lower;
+pub mod op;
+mod program;
+mod readback;
+
+pub use backend::{Backend, Bindings, Buffer, BufferDesc, Plan, Reason, Support};
+pub use desc::TensorDesc;
+pub use dims::{Dims, MAX_RANK};
+pub use dtype::{DType, Element};
+pub use error::{Error, ErrorKind, Result};
+pub use info::{Counters, DeviceInfo, DeviceKind};
+pub use liveness::{TemporaryBlocks, assign_blocks};
+pub use lower::{decomposition, lower, support};
+pub use op::{Op, OpDesc};
+pub use program::{KernelChoice, Operand, Program, ProgramBuilder, Slot, SlotId, SlotKind, Step};
+pub use readback::{Pending, Readback, Ticket};

@@ -1,0 +1,281 @@
+//! The vocabulary of operations, as data.
+//!
+//! Backends select kernels from an [`OpDesc`], the conformance suite generates cases from it,
+//! benchmarks count its work and plans are cached by it: one description, many readers. Each
+//! family has a file with its parameters, the rules that its operands must meet and, for a
+//! composite, its decomposition into primitives.
+//!
+//! Rules that hold for every operation:
+//!
+//! * Shapes in an `OpDesc` are already broadcast: a broadcast operand has the full shape and
+//!   stride 0 along the stretched dimensions.
+//! * Every floating-point operand may be `f32`, `f16` or `bf16`, each on its own; arithmetic is
+//!   in `f32` (or better) and only the store rounds.
+//! * Inputs may overlap each other; an output overlaps nothing, itself included.
+//! * Tensors may be empty. An operation whose result would be undefined then (the maximum of
+//!   nothing) refuses; every other writes what its formula gives (a sum over nothing is 0).
+//! * An index that only the device can see and that is out of range is safe: it reads zero and
+//!   writes nothing.
+
+mod attention;
+mod check;
+mod elementwise;
+mod linear;
+mod movement;
+mod norm;
+mod reduce;
+mod rope;
+mod softmax;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+pub use attention::{Attention, Visibility};
+pub use elementwise::{BinaryOp, UnaryOp};
+pub use linear::{Activation, Linear};
+pub use movement::Concat;
+pub use norm::{AddRmsNorm, LayerNorm, RmsNorm};
+pub use reduce::{ArgMax, Reduce, ReduceOp};
+pub use rope::{Rope, RopePairing};
+pub use softmax::Softmax;
+
+use crate::desc::TensorDesc;
+use crate::error::Result;
+use crate::lower::Lowering;
+use crate::program::Step;
+
+/// A real parameter of an operation. Equal and hashed by its bits, so that it can key a plan.
+#[derive(Clone, Copy, Debug)]
+pub struct Real(pub f32);
+
+impl PartialEq for Real {
+    fn eq(&self, other: &Real) -> bool {
+        self.0.to_bits() == other.0.to_bits()
+    }
+}
+impl Eq for Real {}
+impl Hash for Real {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.to_bits().hash(state);
+    }
+}
+impl From<f32> for Real {
+    fn from(value: f32) -> Real {
+        Real(value)
+    }
+}
+
+/// An operation with its parameters. Operands are listed as `inputs -> outputs`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Op {
+    /// `x -> y`: copy with cast. Same shape; any strides. Same dtype for every element type;
+    /// between `f32`, `f16` and `bf16` with rounding to nearest even (values over the range of
+    /// the target become infinite, NaN stays NaN).
+    Copy,
+    /// `x₀ … xₙ -> y`: join along an axis.
+    Concat(Concat),
+    /// `table [rows, width…], indices -> y [indices…, width…]`: `y[i] = table[indices[i]]`, zero
+    /// where the index is out of range. `table` and `y` share a dtype or are both floats.
+    GatherRows,
+    /// `src [n, width…], indices [n] -> dst [rows, width…]` (updated in place):
+    /// `dst[indices[i]] = src[i]`; rows that no index names keep their content, an index out of
+    /// range writes nothing. Indices must be distinct. `src` and `dst` share a dtype or are both
+    /// floats.
+    ScatterRows,
+    /// `x -> y`: a function of each element.
+    Unary(UnaryOp),
+    /// `a, b -> y`: a function of each pair of elements.
+    Binary(BinaryOp),
+    /// `x -> y`: sum, mean or max over one axis, which stays with size 1.
+    Reduce(Reduce),
+    /// `x -> y: u32`: index of the largest element along one axis, which stays with size 1.
+    ArgMax(ArgMax),
+    /// `x [mask] [limits] -> y`: softmax over the last dimension.
+    Softmax(Softmax),
+    /// `x, weight -> y`: root-mean-square normalisation over the last dimension.
+    RmsNorm(RmsNorm),
+    /// `x, weight, bias -> y`: layer normalisation over the last dimension.
+    LayerNorm(LayerNorm),
+    /// `x, cos, sin, positions -> y`: rotary position embedding.
+    Rope(Rope),
+    /// `a [batch…, m, k], b [batch…, k, n] -> y [batch…, m, n]`: matrix product
+    /// `y = Σₖ a·b` with `f32` accumulation. Any strides: a transposed operand is a view.
+    /// With `k = 0` the result is 0.
+    MatMul,
+    /// Composite `gate, up -> y`: `silu(gate) · up`.
+    SwiGlu,
+    /// Composite `a, b [bias] [residual] -> y`: matrix product, bias, activation, residual.
+    Linear(Linear),
+    /// Composite `x, residual, weight -> sum, y`: `sum = x + residual` (as stored),
+    /// `y = rms_norm(sum, weight)`.
+    AddRmsNorm(AddRmsNorm),
+    /// Composite `q, k, v [mask] [limits] -> y`: scaled dot-product attention.
+    Attention(Attention),
+}
+
+impl Op {
+    /// The family's name in case ids, errors and reports, e.g. `matmul`, `rms_norm`, `silu`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Copy => "copy",
+            Op::Concat(_) => "concat",
+            Op::GatherRows => "gather_rows",
+            Op::ScatterRows => "scatter_rows",
+            Op::Unary(op) => op.name(),
+            Op::Binary(op) => op.name(),
+            Op::Reduce(op) => op.op.name(),
+            Op::ArgMax(_) => "argmax",
+            Op::Softmax(_) => "softmax",
+            Op::RmsNorm(_) => "rms_norm",
+            Op::LayerNorm(_) => "layer_norm",
+            Op::Rope(_) => "rope",
+            Op::MatMul => "matmul",
+            Op::SwiGlu => "swiglu",
+            Op::Linear(_) => "linear",
+            Op::AddRmsNorm(_) => "add_rms_norm",
+            Op::Attention(_) => "attention",
+        }
+    }
+
+    /// Whether the operation has a decomposition into primitives.
+    pub fn is_composite(&self) -> bool {
+        matches!(self, Op::SwiGlu | Op::Linear(_) | Op::AddRmsNorm(_) | Op::Attention(_))
+    }
+
+    /// Whether output `index` is updated in place: what the operation does not write keeps its
+    /// former content.
+    pub fn updates_in_place(&self, index: usize) -> bool {
+        matches!((self, index), (Op::ScatterRows, 0))
+    }
+
+    /// The names of the operands, inputs first, as in the errors and the documentation.
+    pub fn operand_names(&self) -> (Vec<&'static str>, Vec<&'static str>) {
+        let some = |flag: bool, name: &'static str| flag.then_some(name);
+        match self {
+            Op::Copy | Op::Unary(_) | Op::Reduce(_) | Op::ArgMax(_) => (vec!["x"], vec!["y"]),
+            Op::Concat(c) => (vec!["x"; c.inputs], vec!["y"]),
+            Op::GatherRows => (vec!["table", "indices"], vec!["y"]),
+            Op::ScatterRows => (vec!["src", "indices"], vec!["dst"]),
+            Op::Binary(_) => (vec!["a", "b"], vec!["y"]),
+            Op::Softmax(s) => {
+                (std::iter::once("x").chain(some(s.mask, "mask")).chain(some(s.limits, "limits")).collect(), vec!["y"])
+            }
+            Op::RmsNorm(_) => (vec!["x", "weight"], vec!["y"]),
+            Op::LayerNorm(_) => (vec!["x", "weight", "bias"], vec!["y"]),
+            Op::Rope(_) => (vec!["x", "cos", "sin", "positions"], vec!["y"]),
+            Op::MatMul => (vec!["a", "b"], vec!["y"]),
+            Op::SwiGlu => (vec!["gate", "up"], vec!["y"]),
+            Op::Linear(l) => (
+                ["a", "b"].into_iter().chain(some(l.bias, "bias")).chain(some(l.residual, "residual")).collect(),
+                vec!["y"],
+            ),
+            Op::AddRmsNorm(_) => (vec!["x", "residual", "weight"], vec!["sum", "y"]),
+            Op::Attention(a) => (
+                ["q", "k", "v"]
+                    .into_iter()
+                    .chain(some(a.mask, "mask"))
+                    .chain(some(a.visibility == Visibility::Limits, "limits"))
+                    .collect(),
+                vec!["y"],
+            ),
+        }
+    }
+
+    /// Expands a composite step into `lowering`. Called for composites only.
+    pub(crate) fn decompose(&self, step: &Step, lowering: &mut Lowering<'_>) -> Result<()> {
+        match self {
+            Op::SwiGlu => elementwise::decompose_swiglu(step, lowering),
+            Op::Linear(op) => op.decompose(step, lowering),
+            Op::AddRmsNorm(op) => op.decompose(step, lowering),
+            Op::Attention(op) => op.decompose(step, lowering),
+            _ => Err(crate::Error::internal(format!("{} is a primitive and has no decomposition", self.name()))),
+        }
+    }
+}
+
+/// An operation with the descriptors of its operands: everything that selects a kernel.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct OpDesc {
+    /// The operation.
+    pub op: Op,
+    /// Inputs in the operation's order.
+    pub inputs: Vec<TensorDesc>,
+    /// Outputs in the operation's order.
+    pub outputs: Vec<TensorDesc>,
+}
+
+impl OpDesc {
+    /// Checks operand counts, shapes and dtypes; the error names the operation and its operands.
+    pub fn new(op: Op, inputs: Vec<TensorDesc>, outputs: Vec<TensorDesc>) -> Result<OpDesc> {
+        let desc = OpDesc { op, inputs, outputs };
+        desc.validate()?;
+        Ok(desc)
+    }
+
+    /// Checks operand counts, shapes and dtypes against the operation's rules.
+    pub fn validate(&self) -> Result<()> {
+        check::operands(self).map_err(|e| e.with_op(self.op.name(), self.operands()))
+    }
+
+    /// The operands in words: `a: f32[2, 3], b: f32[3, 4] -> y: f32[2, 4]`.
+    pub fn operands(&self) -> String {
+        let (ins, outs) = self.op.operand_names();
+        let list = |names: &[&str], descs: &[TensorDesc]| {
+            let named = descs.iter().enumerate().map(|(i, d)| match names.get(i) {
+                Some(name) => format!("{name}: {d}"),
+                None => format!("?: {d}"),
+            });
+            named.collect::<Vec<_>>().join(", ")
+        };
+        format!("{} -> {}", list(&ins, &self.inputs), list(&outs, &self.outputs))
+    }
+
+    /// Floating-point operations of the textbook algorithm (a multiply-add counts as two).
+    pub fn flops(&self) -> u64 {
+        let out = self.outputs.first().map_or(0, |d| d.elements() as u64);
+        let inp = self.inputs.first().map_or(0, |d| d.elements() as u64);
+        match &self.op {
+            Op::Copy | Op::Concat(_) | Op::GatherRows | Op::ScatterRows => 0,
+            Op::Unary(_) | Op::Binary(_) => out,
+            Op::Reduce(_) | Op::ArgMax(_) => inp,
+            Op::Softmax(_) | Op::RmsNorm(_) => 4 * out,
+            Op::LayerNorm(_) => 7 * out,
+            Op::Rope(_) | Op::AddRmsNorm(_) => 5 * out,
+            Op::SwiGlu => 5 * out,
+            Op::MatMul => 2 * out * self.inputs[0].shape.last().map_or(0, |&k| k as u64),
+            Op::Linear(_) => out * (2 * self.inputs[0].shape.last().map_or(0, |&k| k as u64) + 2),
+            Op::Attention(_) => {
+                let kv = self.inputs[1].shape[2] as u64;
+                2 * inp * kv + 2 * out * kv
+            }
+        }
+    }
+
+    /// Bytes that must move at least once: every operand read or written a single time.
+    /// Broadcast dimensions count once; a gather counts only the rows it can touch.
+    pub fn bytes(&self) -> u64 {
+        let once = |d: &TensorDesc| {
+            let distinct: usize =
+                d.shape.iter().zip(d.strides.iter()).filter(|&(_, &s)| s != 0).map(|(&n, _)| n).product();
+            if d.is_empty() { 0 } else { (distinct * d.dtype.block_bytes() / d.dtype.block_elements()) as u64 }
+        };
+        match self.op {
+            Op::GatherRows => 2 * once(&self.outputs[0]) + once(&self.inputs[1]),
+            Op::ScatterRows => 2 * once(&self.inputs[0]) + once(&self.inputs[1]),
+            _ => self.inputs.iter().chain(&self.outputs).map(once).sum(),
+        }
+    }
+}
+
+impl fmt::Debug for OpDesc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} ({})", self.op, self.operands())
+    }
+}
+
+impl fmt::Display for OpDesc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.op.name(), self.operands())
+    }
+}

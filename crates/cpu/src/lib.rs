@@ -1,0 +1,1 @@
+//! The CPU backend of Unisono: SIMD kernels and a thread pool.

@@ -1,0 +1,1 @@
+//! Open transformer models on the operations of Unisono.

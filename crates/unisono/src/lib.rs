@@ -1,0 +1,1 @@
+//! A hardware-portable compute backend for open transformer models.

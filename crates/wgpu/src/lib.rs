@@ -1,0 +1,1 @@
+//! The WGSL backend of Unisono, for every GPU that wgpu reaches.

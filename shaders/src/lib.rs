@@ -1,0 +1,1 @@
+//! The WGSL kernels of Unisono and the table of their variants.

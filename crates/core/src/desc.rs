@@ -166,9 +166,9 @@ impl TensorDesc {
         let fail = || Error::shape(format!("{self} does not broadcast to {shape:?}"));
         let lead = shape.len().checked_sub(self.rank()).ok_or_else(fail)?;
         let mut desc = TensorDesc { dtype: self.dtype, shape: Dims::new(shape)?, strides: Dims::new(shape)? };
-        for i in 0..shape.len() {
+        for (i, &size) in shape.iter().enumerate() {
             desc.strides[i] = match i.checked_sub(lead) {
-                Some(j) if self.shape[j] == shape[i] => self.strides[j],
+                Some(j) if self.shape[j] == size => self.strides[j],
                 Some(j) if self.shape[j] != 1 => return Err(fail()),
                 _ => 0,
             };

@@ -7,7 +7,9 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod capture;
 mod desc;
+mod device;
 mod dims;
 mod dtype;
 mod error;
@@ -15,11 +17,16 @@ mod info;
 mod liveness;
 mod lower;
 pub mod op;
+mod plan_cache;
 mod program;
 mod readback;
+mod stream;
+mod tensor;
 
 pub use backend::{Backend, Bindings, Buffer, BufferDesc, Plan, Reason, Support};
+pub use capture::Captured;
 pub use desc::TensorDesc;
+pub use device::Device;
 pub use dims::{Dims, MAX_RANK};
 pub use dtype::{DType, Element};
 pub use error::{Error, ErrorKind, Result};
@@ -27,5 +34,7 @@ pub use info::{Counters, DeviceInfo, DeviceKind};
 pub use liveness::{TemporaryBlocks, assign_blocks};
 pub use lower::{decomposition, lower, support};
 pub use op::{Op, OpDesc};
+pub use plan_cache::PlanCache;
 pub use program::{KernelChoice, Operand, Program, ProgramBuilder, Slot, SlotId, SlotKind, Step};
 pub use readback::{Pending, Readback, Ticket};
+pub use tensor::{AttentionOptions, Tensor};

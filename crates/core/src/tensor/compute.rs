@@ -1,0 +1,309 @@
+//! Operations on tensors. Each checks its operands at once, so an error points at the call; the
+//! formulas are documented in [`crate::op`].
+//!
+//! Results have the dtype of the first operand unless a method says otherwise.
+
+use super::Tensor;
+use crate::desc::TensorDesc;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::op::{
+    Activation, AddRmsNorm, ArgMax, Attention, BinaryOp, Concat, LayerNorm, Linear, Op, Real, Reduce, ReduceOp,
+    RmsNorm, Rope, RopePairing, Softmax, UnaryOp, Visibility,
+};
+
+/// Parameters of [`Tensor::attention`]. The default sees every key.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AttentionOptions<'a> {
+    /// Factor on the scores; `1/√head_dim` if `None`.
+    pub scale: Option<f32>,
+    /// The causal mask, aligned at the last key. Not together with `limits`.
+    pub causal: bool,
+    /// Additive mask, broadcast to `[batch, heads, tokens, kv]`.
+    pub mask: Option<&'a Tensor>,
+    /// How many leading keys each query sees, u32 `[batch, tokens]`.
+    pub limits: Option<&'a Tensor>,
+}
+
+impl Tensor {
+    fn one(&self, op: Op, inputs: &[&Tensor], dtype: DType, shape: &[usize]) -> Result<Tensor> {
+        let desc = TensorDesc::contiguous(dtype, shape)?;
+        let mut outputs = self.device().record(op, inputs, &[desc])?;
+        outputs.pop().ok_or_else(|| Error::internal("the operation has no output"))
+    }
+
+    /// In another dtype: see [`Op::Copy`]. The same tensor if nothing changes.
+    pub fn cast(&self, dtype: DType) -> Result<Tensor> {
+        if dtype == self.dtype() {
+            return Ok(self.clone());
+        }
+        self.one(Op::Copy, &[self], dtype, self.shape())
+    }
+
+    /// A contiguous copy in storage of its own.
+    pub fn copy(&self) -> Result<Tensor> {
+        self.one(Op::Copy, &[self], self.dtype(), self.shape())
+    }
+
+    /// Itself if its elements lie in row-major order, a copy otherwise.
+    pub fn contiguous(&self) -> Result<Tensor> {
+        if self.desc().is_contiguous() { Ok(self.clone()) } else { self.copy() }
+    }
+
+    /// Joins tensors of one dtype along `axis`.
+    pub fn concat(tensors: &[&Tensor], axis: usize) -> Result<Tensor> {
+        let first = tensors.first().ok_or_else(|| Error::invalid("concat: needs at least one tensor"))?;
+        let mut shape = first.desc().shape;
+        if axis >= shape.len() {
+            return Err(Error::shape(format!("concat: axis {axis} is outside {}", first.desc())));
+        }
+        shape[axis] = tensors.iter().filter_map(|t| t.shape().get(axis)).sum();
+        first.one(Op::Concat(Concat { axis, inputs: tensors.len() }), tensors, first.dtype(), &shape)
+    }
+
+    /// Rows of this table by index: `[rows, width…]` and `[indices…]` give `[indices…, width…]`.
+    pub fn gather_rows(&self, indices: &Tensor) -> Result<Tensor> {
+        self.gather_rows_as(indices, self.dtype())
+    }
+
+    /// [`gather_rows`](Self::gather_rows) with the result in another floating-point dtype.
+    pub fn gather_rows_as(&self, indices: &Tensor, dtype: DType) -> Result<Tensor> {
+        let mut shape = indices.shape().to_vec();
+        shape.extend_from_slice(self.shape().get(1..).unwrap_or_default());
+        self.one(Op::GatherRows, &[self, indices], dtype, &shape)
+    }
+
+    /// Writes the rows of `src` to the rows of this tensor that `indices` name, in place.
+    pub fn scatter_rows_(&self, indices: &Tensor, src: &Tensor) -> Result<()> {
+        self.device().record_into(Op::ScatterRows, &[src, indices], &[self.view().clone()])?;
+        Ok(())
+    }
+
+    /// A function of each element.
+    pub fn unary(&self, op: UnaryOp) -> Result<Tensor> {
+        self.one(Op::Unary(op), &[self], self.dtype(), self.shape())
+    }
+
+    /// A function of pairs of elements, broadcast against each other by the NumPy rules.
+    pub fn binary(&self, op: BinaryOp, other: &Tensor) -> Result<Tensor> {
+        let shape = broadcast_shape(op.name(), self, other)?;
+        let (a, b) = (self.broadcast_to(&shape)?, other.broadcast_to(&shape)?);
+        self.one(Op::Binary(op), &[&a, &b], self.dtype(), &shape)
+    }
+
+    /// `self + other`, broadcast.
+    pub fn add(&self, other: &Tensor) -> Result<Tensor> {
+        self.binary(BinaryOp::Add, other)
+    }
+
+    /// `self − other`, broadcast.
+    pub fn sub(&self, other: &Tensor) -> Result<Tensor> {
+        self.binary(BinaryOp::Sub, other)
+    }
+
+    /// `self · other`, element by element, broadcast.
+    pub fn mul(&self, other: &Tensor) -> Result<Tensor> {
+        self.binary(BinaryOp::Mul, other)
+    }
+
+    /// `self / other`, broadcast.
+    pub fn div(&self, other: &Tensor) -> Result<Tensor> {
+        self.binary(BinaryOp::Div, other)
+    }
+
+    /// `silu(self)`.
+    pub fn silu(&self) -> Result<Tensor> {
+        self.unary(UnaryOp::Silu)
+    }
+
+    /// `silu(self) · up`.
+    pub fn swiglu(&self, up: &Tensor) -> Result<Tensor> {
+        self.one(Op::SwiGlu, &[self, up], self.dtype(), self.shape())
+    }
+
+    /// Sum, mean or max over `axis`, which stays with size 1.
+    pub fn reduce(&self, op: ReduceOp, axis: usize) -> Result<Tensor> {
+        self.one(Op::Reduce(Reduce { op, axis }), &[self], self.dtype(), &self.reduced(axis)?)
+    }
+
+    /// Sum over `axis`, which stays with size 1.
+    pub fn sum(&self, axis: usize) -> Result<Tensor> {
+        self.reduce(ReduceOp::Sum, axis)
+    }
+
+    /// Mean over `axis`, which stays with size 1.
+    pub fn mean(&self, axis: usize) -> Result<Tensor> {
+        self.reduce(ReduceOp::Mean, axis)
+    }
+
+    /// Largest element along `axis`, which stays with size 1.
+    pub fn max(&self, axis: usize) -> Result<Tensor> {
+        self.reduce(ReduceOp::Max, axis)
+    }
+
+    /// Index (u32) of the largest element along `axis`, which stays with size 1.
+    pub fn argmax(&self, axis: usize) -> Result<Tensor> {
+        self.one(Op::ArgMax(ArgMax { axis }), &[self], DType::U32, &self.reduced(axis)?)
+    }
+
+    fn reduced(&self, axis: usize) -> Result<crate::Dims> {
+        if axis >= self.desc().rank() {
+            return Err(Error::shape(format!("axis {axis} is outside {}", self.desc())));
+        }
+        Ok(self.desc().shape.with(axis, 1))
+    }
+
+    /// Softmax of `scale·self + mask` over the last dimension; `limits` (u32, one per row) says
+    /// how many leading elements take part. Both are broadcast.
+    pub fn softmax(&self, scale: f32, mask: Option<&Tensor>, limits: Option<&Tensor>) -> Result<Tensor> {
+        let op = Softmax { scale: Real(scale), mask: mask.is_some(), limits: limits.is_some() };
+        let mask = mask.map(|m| m.broadcast_to(self.shape())).transpose()?;
+        let limits = limits.map(|l| l.broadcast_to(&self.desc().shape.without_last(1))).transpose()?;
+        let inputs: Vec<&Tensor> = std::iter::once(self).chain(&mask).chain(&limits).collect();
+        self.one(Op::Softmax(op), &inputs, self.dtype(), self.shape())
+    }
+
+    /// RMS normalisation over the last dimension.
+    pub fn rms_norm(&self, weight: &Tensor, eps: f32) -> Result<Tensor> {
+        self.one(Op::RmsNorm(RmsNorm { eps: Real(eps) }), &[self, weight], self.dtype(), self.shape())
+    }
+
+    /// `(self + residual, rms_norm(self + residual))`.
+    pub fn add_rms_norm(&self, residual: &Tensor, weight: &Tensor, eps: f32) -> Result<(Tensor, Tensor)> {
+        let desc = TensorDesc::contiguous(self.dtype(), self.shape())?;
+        let op = Op::AddRmsNorm(AddRmsNorm { eps: Real(eps) });
+        let mut outputs = self.device().record(op, &[self, residual, weight], &[desc, desc])?;
+        match (outputs.pop(), outputs.pop()) {
+            (Some(y), Some(sum)) => Ok((sum, y)),
+            _ => Err(Error::internal("the operation has two outputs")),
+        }
+    }
+
+    /// Layer normalisation over the last dimension.
+    pub fn layer_norm(&self, weight: &Tensor, bias: &Tensor, eps: f32) -> Result<Tensor> {
+        self.one(Op::LayerNorm(LayerNorm { eps: Real(eps) }), &[self, weight, bias], self.dtype(), self.shape())
+    }
+
+    /// Rotary position embedding of `[batch, tokens, heads, head_dim]`; see [`Rope`].
+    pub fn rope(&self, cos: &Tensor, sin: &Tensor, positions: &Tensor, pairing: RopePairing) -> Result<Tensor> {
+        self.one(Op::Rope(Rope { pairing }), &[self, cos, sin, positions], self.dtype(), self.shape())
+    }
+
+    /// Matrix product `[…, m, k] · […, k, n]`; batch dimensions broadcast.
+    pub fn matmul(&self, other: &Tensor) -> Result<Tensor> {
+        self.linear(other, None, Activation::None, None)
+    }
+
+    /// Matrix product with the transpose of a weight stored as `[…, n, k]`.
+    pub fn matmul_t(&self, weight: &Tensor) -> Result<Tensor> {
+        self.matmul(&transposed(weight)?)
+    }
+
+    /// `activation(self · other + bias) + residual`; a plain matrix product if nothing is added.
+    /// Batch dimensions broadcast; two operands of rank 2 or more.
+    pub fn linear(
+        &self,
+        other: &Tensor,
+        bias: Option<&Tensor>,
+        activation: Activation,
+        residual: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let (a, b, shape) = matmul_operands(self, other)?;
+        let op = match (bias, activation, residual) {
+            (None, Activation::None, None) => Op::MatMul,
+            _ => Op::Linear(Linear { bias: bias.is_some(), activation, residual: residual.is_some() }),
+        };
+        let residual = residual.map(|r| r.broadcast_to(&shape)).transpose()?;
+        let inputs: Vec<&Tensor> = [&a, &b].into_iter().chain(bias).chain(&residual).collect();
+        self.one(op, &inputs, self.dtype(), &shape)
+    }
+
+    /// [`linear`](Self::linear) with a weight stored as `[…, n, k]`.
+    pub fn linear_t(
+        &self,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        activation: Activation,
+        residual: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        self.linear(&transposed(weight)?, bias, activation, residual)
+    }
+
+    /// Attention of these queries `[batch, heads, tokens, head_dim]` over keys and values
+    /// `[batch, kv_heads, kv, …]`; see [`Attention`].
+    pub fn attention(&self, k: &Tensor, v: &Tensor, options: AttentionOptions<'_>) -> Result<Tensor> {
+        let (qs, ks, vs) = (self.shape(), k.shape(), v.shape());
+        if qs.len() != 4 || ks.len() != 4 || vs.len() != 4 {
+            let shapes = format!("q: {}, k: {}, v: {}", self.desc(), k.desc(), v.desc());
+            return Err(Error::shape("attention: q, k and v have rank 4").with_op("attention", shapes));
+        }
+        let visibility = match (options.causal, options.limits) {
+            (true, Some(_)) => return Err(Error::invalid("attention: causal and limits exclude each other")),
+            (true, None) => Visibility::Causal,
+            (false, Some(_)) => Visibility::Limits,
+            (false, None) => Visibility::All,
+        };
+        let scale = options.scale.unwrap_or_else(|| 1.0 / (qs[3].max(1) as f32).sqrt());
+        let mask = options.mask.map(|m| m.broadcast_to(&[qs[0], qs[1], qs[2], ks[2]])).transpose()?;
+        let limits = options.limits.map(|l| l.broadcast_to(&[qs[0], qs[2]])).transpose()?;
+        let op = Attention { scale: Real(scale), visibility, mask: mask.is_some() };
+        let inputs: Vec<&Tensor> = [self, k, v].into_iter().chain(&mask).chain(&limits).collect();
+        self.one(Op::Attention(op), &inputs, self.dtype(), &[qs[0], qs[1], qs[2], vs[3]])
+    }
+}
+
+fn transposed(weight: &Tensor) -> Result<Tensor> {
+    let rank = weight.desc().rank();
+    if rank < 2 {
+        return Err(Error::shape(format!("matmul: the weight {} has rank below 2", weight.desc())));
+    }
+    weight.transpose(rank - 2, rank - 1)
+}
+
+fn broadcast_shape(op: &str, a: &Tensor, b: &Tensor) -> Result<Vec<usize>> {
+    let rank = a.shape().len().max(b.shape().len());
+    let size = |t: &Tensor, i: usize| (i + t.shape().len()).checked_sub(rank).map_or(1, |j| t.shape()[j]);
+    (0..rank)
+        .map(|i| match (size(a, i), size(b, i)) {
+            (x, y) if x == y => Ok(x),
+            (1, n) | (n, 1) => Ok(n),
+            _ => {
+                let operands = format!("a: {}, b: {}", a.desc(), b.desc());
+                Err(Error::shape("the shapes do not broadcast")
+                    .with_op(op, operands)
+                    .on_device(&a.device().info().name))
+            }
+        })
+        .collect()
+}
+
+/// Both operands at the same rank with broadcast batch dimensions, and the result's shape.
+fn matmul_operands(a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor, Vec<usize>)> {
+    let fail = |message: &str| {
+        let operands = format!("a: {}, b: {}", a.desc(), b.desc());
+        Err(Error::shape(message).with_op("matmul", operands).on_device(&a.device().info().name))
+    };
+    let (ra, rb) = (a.shape().len(), b.shape().len());
+    if ra < 2 || rb < 2 {
+        return fail("both operands need rank 2 or more");
+    }
+    let [m, k] = [a.shape()[ra - 2], a.shape()[ra - 1]];
+    let [kb, n] = [b.shape()[rb - 2], b.shape()[rb - 1]];
+    if k != kb {
+        return fail("inner sizes differ");
+    }
+    let rank = ra.max(rb);
+    let (mut sa, mut sb, mut sy) = (vec![1; rank], vec![1; rank], vec![1; rank]);
+    sa[rank - ra..].copy_from_slice(a.shape());
+    sb[rank - rb..].copy_from_slice(b.shape());
+    for i in 0..rank - 2 {
+        let size = match (sa[i], sb[i]) {
+            (x, y) if x == y => x,
+            (1, n) | (n, 1) => n,
+            _ => return fail("batch sizes do not broadcast"),
+        };
+        (sa[i], sb[i], sy[i]) = (size, size, size);
+    }
+    (sy[rank - 2], sy[rank - 1]) = (m, n);
+    Ok((a.broadcast_to(&sa)?, b.broadcast_to(&sb)?, sy))
+}

@@ -1,2 +1,58 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask`: what a developer of Unisono does more than once.
+//!
+//! It depends on two small crates and on nothing of the workspace, so that it builds in seconds on
+//! a bare machine and can look for drivers before anything long is compiled.
+
+mod adapters;
+mod args;
+mod dist;
+mod host;
+mod package;
+mod run;
+mod swiftshader;
+mod test;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask <task>
+
+Tasks:
+  test [--no-install] [--device NAME]...
+      Look for a Vulkan driver (on Debian and Ubuntu install Mesa's software drivers where there is
+      none; --no-install says instead what is missing), then run all tests, the examples, and the
+      conformance suite at its quick level on every device, or on the devices named.
+      UNISONO_ALLOW_NO_ADAPTER=1 goes on with the CPU alone where no driver can be had.
+  dist [--target TRIPLE]
+      Build the release binary and pack it with README, licences and the device-round script.
+  swiftshader
+      Find or fetch SwiftShader, a second software Vulkan driver, and print the driver file to
+      set as VK_DRIVER_FILES.
+  package
+      Check that every crate that is published is complete within its own folder.
+  help
+      This text.
+";
+
+fn main() -> ExitCode {
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    let task = if args.is_empty() { "help".to_owned() } else { args.remove(0) };
+    let result = match task.as_str() {
+        "test" => test::run(&args),
+        "dist" => dist::run(&args),
+        "swiftshader" => swiftshader::run(&args),
+        "package" => package::run(&args),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => Err(anyhow::anyhow!("unknown task '{other}'\n\n{HELP}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask {task}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Graphics APIs that run on the processor: barriers cost, caches are large, few workgroups suffice.
+
+use super::{GENERIC, Profile};
+
+/// lavapipe, SwiftShader and their like.
+pub(super) static SOFTWARE: Profile = Profile {
+    name: "software",
+    subgroups: false,
+    direct_matmul: true,
+    matvec_lanes: 8,
+    attention_split_keys: 1024,
+    attention_workgroups: 2,
+    ..GENERIC
+};

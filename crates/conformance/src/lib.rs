@@ -1,1 +1,47 @@
 //! Proof that a backend computes the contract of Unisono: cases, oracle, bounds, reports.
+//!
+//! The crate has two halves that meet in [`Case`]. One says what must be computed: the cases with
+//! their data, and an oracle in `f64` that gives each element of a result its exact value and the
+//! error that correct arithmetic can make. The other runs: [`run`] puts each case into guarded
+//! memory of a device, runs it on every kernel that could serve it and returns a [`DeviceReport`],
+//! from which a [`Report`] becomes JSON or one HTML page.
+//!
+//! No backend is known here. A third party proves a backend of its own with two dependencies, this
+//! crate and `unisono-core`:
+//!
+//! ```no_run
+//! # fn backend() -> Box<dyn unisono_core::Backend> { std::process::abort() }
+//! use unisono_conformance::{Host, Level, Options, Report, html, run};
+//!
+//! let backend = backend();
+//! let device = run(&*backend, &Options::new(Level::Quick), &mut |progress| {
+//!     eprintln!("{}/{} {}", progress.done, progress.total, progress.id);
+//! });
+//! let report = Report::new(Level::Quick, Host::from_target(), vec![device]);
+//! println!("{}", html::render(&report));
+//! assert!(report.passed());
+//! ```
+#![forbid(unsafe_code)]
+
+mod arena;
+mod bound;
+mod case;
+mod cases;
+mod check;
+mod data;
+mod glob;
+mod hash;
+mod oracle;
+pub mod report;
+mod runner;
+
+pub use case::{Case, CaseClass, DataClass, Level, families, find, suite};
+pub use check::{Expected, Mismatch, Outcome, check};
+pub use data::{POISON_BYTE, decode, read_logical};
+pub use glob::glob_matches;
+pub use report::{
+    CaseResult, DeviceFacts, DeviceReport, Host, ModelResult, Number, Report, Status, Summary, Worst, html,
+};
+#[cfg(not(target_family = "wasm"))]
+pub use runner::run;
+pub use runner::{DECOMPOSITION, Kernels, Options, Progress, case_ids, case_list_hash, run_async};

@@ -1,0 +1,188 @@
+//! The part of a report that is about one device: its facts, its results, and the counts over
+//! them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use unisono_core::DeviceInfo;
+
+use super::{CaseResult, Number, Status};
+
+/// What one device has shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeviceReport {
+    /// Facts about the device.
+    pub device: DeviceFacts,
+    /// Counts over `results`.
+    pub summary: Summary,
+    /// Seconds that the run took.
+    pub seconds: f64,
+    /// One per case and kernel, in the order of the suite.
+    pub results: Vec<CaseResult>,
+    /// End-to-end checks of models, filled by the caller.
+    #[serde(default)]
+    pub models: Vec<ModelResult>,
+}
+
+impl DeviceReport {
+    /// A report with the counts of `results`.
+    pub fn new(info: &DeviceInfo, results: Vec<CaseResult>, seconds: f64) -> DeviceReport {
+        let summary = Summary::of(&results);
+        DeviceReport { device: DeviceFacts::of(info), summary, seconds, results, models: Vec::new() }
+    }
+
+    /// Whether at least one case passed and none failed.
+    pub fn passed(&self) -> bool {
+        let models_agree = self.models.iter().all(|m| m.tokens_match);
+        self.summary.passed() && models_agree
+    }
+
+    /// The results that make the run fail.
+    pub fn failures(&self) -> impl Iterator<Item = &CaseResult> {
+        self.results.iter().filter(|r| r.status.is_failure())
+    }
+}
+
+/// Counts of results (case × kernel) by status.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Distinct cases.
+    pub cases: usize,
+    /// [`Status::Pass`].
+    pub pass: usize,
+    /// [`Status::Warn`].
+    pub warn: usize,
+    /// [`Status::Info`].
+    pub info: usize,
+    /// [`Status::Unsupported`].
+    pub unsupported: usize,
+    /// [`Status::NotRun`].
+    pub not_run: usize,
+    /// [`Status::Fail`].
+    pub fail: usize,
+    /// [`Status::Error`].
+    pub error: usize,
+}
+
+impl Summary {
+    /// Counts `results`.
+    pub fn of(results: &[CaseResult]) -> Summary {
+        let mut ids: Vec<&str> = results.iter().map(|r| r.id.as_str()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let mut summary = Summary { cases: ids.len(), ..Summary::default() };
+        for result in results {
+            *summary.count_mut(result.status) += 1;
+        }
+        summary
+    }
+
+    /// The count of one status.
+    pub fn count(&self, status: Status) -> usize {
+        match status {
+            Status::Pass => self.pass,
+            Status::Warn => self.warn,
+            Status::Info => self.info,
+            Status::Unsupported => self.unsupported,
+            Status::NotRun => self.not_run,
+            Status::Fail => self.fail,
+            Status::Error => self.error,
+        }
+    }
+
+    fn count_mut(&mut self, status: Status) -> &mut usize {
+        match status {
+            Status::Pass => &mut self.pass,
+            Status::Warn => &mut self.warn,
+            Status::Info => &mut self.info,
+            Status::Unsupported => &mut self.unsupported,
+            Status::NotRun => &mut self.not_run,
+            Status::Fail => &mut self.fail,
+            Status::Error => &mut self.error,
+        }
+    }
+
+    /// Whether something ran and nothing failed.
+    pub fn passed(&self) -> bool {
+        self.pass + self.warn > 0 && self.fail + self.error + self.not_run == 0
+    }
+}
+
+/// [`DeviceInfo`] as it stands in a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceFacts {
+    /// Short name, for `--device`.
+    pub id: String,
+    /// The name that hardware or driver report.
+    pub name: String,
+    /// `cpu`, `discrete-gpu`, `integrated-gpu`, `software` or `other`.
+    pub kind: String,
+    /// `amd`, `intel`, `nvidia`, ….
+    pub vendor: String,
+    /// PCI vendor id.
+    pub vendor_id: u32,
+    /// PCI device id.
+    pub device_id: u32,
+    /// Driver name.
+    pub driver: String,
+    /// Driver version.
+    pub driver_version: String,
+    /// `vulkan`, `metal`, `cpu`, ….
+    pub api: String,
+    /// The tuning profile in use.
+    pub profile: String,
+    /// Whether it is an API implemented on the processor.
+    pub software: bool,
+    /// Bytes of device memory, where known.
+    pub memory: Option<u64>,
+    /// Largest buffer in bytes.
+    pub max_buffer_bytes: u64,
+    /// Smallest and largest subgroup size, where known.
+    pub subgroup_sizes: Option<(u32, u32)>,
+    /// Limits by name.
+    pub limits: BTreeMap<String, u64>,
+    /// Optional features in use.
+    pub features: Vec<String>,
+    /// Versions of libraries, checks on or off.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl DeviceFacts {
+    /// Copies `info`.
+    pub fn of(info: &DeviceInfo) -> DeviceFacts {
+        DeviceFacts {
+            id: info.id.clone(),
+            name: info.name.clone(),
+            kind: info.kind.name().to_string(),
+            vendor: info.vendor.clone(),
+            vendor_id: info.vendor_id,
+            device_id: info.device_id,
+            driver: info.driver.clone(),
+            driver_version: info.driver_version.clone(),
+            api: info.api.clone(),
+            profile: info.profile.clone(),
+            software: info.kind == unisono_core::DeviceKind::Software,
+            memory: info.memory,
+            max_buffer_bytes: info.max_buffer_bytes,
+            subgroup_sizes: info.subgroup_sizes,
+            limits: info.limits.clone(),
+            features: info.features.clone(),
+            properties: info.properties.clone(),
+        }
+    }
+}
+
+/// One model, run end to end and compared with its golden tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelResult {
+    /// The model's name.
+    pub model: String,
+    /// How many prompts ran.
+    pub prompts: usize,
+    /// Whether every greedy token agrees with the golden ones.
+    pub tokens_match: bool,
+    /// The largest error of a logit, divided by its bound, where logits were compared.
+    pub max_logit_ratio: Option<Number>,
+    /// Generated tokens per second, where timed.
+    pub tokens_per_second: Option<f64>,
+}

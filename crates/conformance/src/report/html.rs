@@ -1,0 +1,307 @@
+//! A report as one HTML page that needs nothing else: no server, no script, no other file.
+//!
+//! The page answers three questions in order: what ran where, which operation is right in which
+//! element type on which device, and what exactly is wrong where one is not. Every text that comes
+//! from a report is escaped; the template next to this file holds the style.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write};
+
+use super::{CaseResult, DeviceReport, Number, Report, Status};
+
+/// More failures than this are counted, not listed.
+const LISTED_PER_DEVICE: usize = 500;
+
+/// The page of `report`.
+pub fn render(report: &Report) -> String {
+    let mut body = String::new();
+    header(&mut body, report);
+    devices(&mut body, report);
+    matrix(&mut body, report);
+    for (i, device) in report.devices.iter().enumerate() {
+        findings(&mut body, i, device);
+    }
+    let names: Vec<&str> = report.devices.iter().map(|d| d.device.name.as_str()).collect();
+    let title = format!("Unisono conformance: {}", names.join(", "));
+    let mut page = String::new();
+    for part in include_str!("report.html").split("{{") {
+        match part.split_once("}}") {
+            Some(("title", rest)) => page.extend([&escape(&title), rest]),
+            Some(("body", rest)) => page.extend([&body, rest]),
+            _ => page.push_str(part),
+        }
+    }
+    page
+}
+
+/// `text` with everything that HTML gives a meaning to replaced.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// Appends a line. Writing to a `String` cannot fail.
+fn line(out: &mut String, text: impl Display) {
+    let _ = writeln!(out, "{text}");
+}
+
+fn fact(out: &mut String, name: &str, value: impl Display) {
+    let value = value.to_string();
+    if !value.is_empty() {
+        line(out, format_args!("<div><dt>{}</dt><dd>{}</dd></div>", escape(name), escape(&value)));
+    }
+}
+
+fn header(out: &mut String, report: &Report) {
+    let verdict = if report.passed() { Status::Pass } else { Status::Fail };
+    line(out, format_args!("<h1>Unisono conformance {}</h1>", badge(verdict, verdict.name())));
+    line(out, "<dl class=\"facts\">");
+    fact(out, "level", &report.level);
+    fact(out, "date", report.date.as_deref().unwrap_or(""));
+    fact(out, "version", &report.version);
+    fact(out, "commit", report.commit.as_deref().unwrap_or(""));
+    fact(out, "operating system", &report.host.os);
+    fact(out, "processor", &report.host.cpu);
+    fact(out, "case list", &report.case_list_hash);
+    line(out, "</dl>");
+}
+
+fn badge(status: Status, text: impl Display) -> String {
+    format!("<span class=\"badge {}\">{text}</span>", status.name())
+}
+
+fn devices(out: &mut String, report: &Report) {
+    line(out, "<h2>Devices</h2>");
+    line(out, "<div class=\"scroll\"><table><thead><tr><th>device</th><th>result</th><th>cases</th>");
+    for status in Status::ALL {
+        line(out, format_args!("<th>{}</th>", status.name().replace('_', " ")));
+    }
+    line(out, "<th>seconds</th></tr></thead><tbody>");
+    for (i, d) in report.devices.iter().enumerate() {
+        let verdict = if d.passed() { Status::Pass } else { Status::Fail };
+        let id = escape(&d.device.id);
+        line(out, format_args!("<tr><th><a href=\"#device-{i}\">{id}</a></th><td>{}</td>", badge(verdict, verdict.name())));
+        line(out, format_args!("<td class=\"num\">{}</td>", d.summary.cases));
+        for status in Status::ALL {
+            line(out, format_args!("<td class=\"num\">{}</td>", d.summary.count(status)));
+        }
+        line(out, format_args!("<td class=\"num\">{:.1}</td></tr>", d.seconds));
+    }
+    line(out, "</tbody></table></div>");
+    line(out, "<p class=\"soft\">A count is of cases times kernels: each case runs on every kernel that can serve it.</p>");
+    for (i, device) in report.devices.iter().enumerate() {
+        device_facts(out, i, device);
+    }
+}
+
+fn device_facts(out: &mut String, i: usize, report: &DeviceReport) {
+    let d = &report.device;
+    line(out, format_args!("<h3 id=\"device-{i}\">{}: {}</h3>", escape(&d.id), escape(&d.name)));
+    line(out, "<dl class=\"facts\">");
+    fact(out, "kind", &d.kind);
+    fact(out, "software", if d.software { "yes" } else { "no" });
+    fact(out, "vendor", &d.vendor);
+    if d.vendor_id != 0 || d.device_id != 0 {
+        fact(out, "ids", format_args!("{:#06x} : {:#06x}", d.vendor_id, d.device_id));
+    }
+    fact(out, "api", &d.api);
+    fact(out, "driver", format_args!("{} {}", d.driver, d.driver_version).to_string().trim());
+    fact(out, "profile", &d.profile);
+    if let Some((least, most)) = d.subgroup_sizes {
+        fact(out, "subgroup sizes", format_args!("{least} to {most}"));
+    }
+    if let Some(memory) = d.memory {
+        fact(out, "memory", format_args!("{} MiB", memory >> 20));
+    }
+    if d.max_buffer_bytes != u64::MAX {
+        fact(out, "largest buffer", format_args!("{} MiB", d.max_buffer_bytes >> 20));
+    }
+    fact(out, "features", d.features.join(", "));
+    d.properties.iter().for_each(|(name, value)| fact(out, name, value));
+    line(out, "</dl>");
+    if !d.limits.is_empty() {
+        line(out, "<details><summary>limits</summary><dl class=\"facts\">");
+        d.limits.iter().for_each(|(name, value)| fact(out, name, value));
+        line(out, "</dl></details>");
+    }
+    if !report.models.is_empty() {
+        models(out, report);
+    }
+}
+
+fn models(out: &mut String, report: &DeviceReport) {
+    line(out, "<div class=\"scroll\"><table><thead><tr><th>model</th><th>tokens</th><th>prompts</th>");
+    line(out, "<th>logit error/bound</th><th>tokens/s</th></tr></thead><tbody>");
+    for model in &report.models {
+        let (status, text) = if model.tokens_match { (Status::Pass, "equal") } else { (Status::Fail, "differ") };
+        let ratio = model.max_logit_ratio.map(|r| format!("{r:.3}")).unwrap_or_default();
+        let speed = model.tokens_per_second.map(|s| format!("{s:.1}")).unwrap_or_default();
+        line(out, format_args!("<tr><th>{}</th><td>{}</td>", escape(&model.model), badge(status, text)));
+        line(out, format_args!("<td class=\"num\">{}</td><td class=\"num\">{ratio}</td>", model.prompts));
+        line(out, format_args!("<td class=\"num\">{speed}</td></tr>"));
+    }
+    line(out, "</tbody></table></div>");
+}
+
+/// One cell of the matrix: all results of an operation and element type on a device.
+#[derive(Default)]
+struct Cell {
+    cases: usize,
+    worst: Option<Status>,
+    ratio: Option<f64>,
+    declined: usize,
+    anchor: Option<usize>,
+}
+
+impl Cell {
+    fn add(&mut self, number: usize, result: &CaseResult) {
+        self.cases += 1;
+        self.declined += usize::from(result.status == Status::Unsupported);
+        if self.worst.is_none_or(|worst| severity(result.status) > severity(worst)) {
+            self.worst = Some(result.status);
+            self.anchor = Some(number);
+        }
+        if let Some(Number(ratio)) = result.ratio.filter(|_| !result.informative) {
+            self.ratio = Some(self.ratio.map_or(ratio, |r| r.max(ratio)));
+        }
+    }
+
+    /// What colours the cell. Declined cases hide no failure and colour a cell only where nothing
+    /// else ran.
+    fn status(&self) -> Status {
+        self.worst.unwrap_or(Status::Unsupported)
+    }
+}
+
+fn severity(status: Status) -> usize {
+    match status {
+        Status::Unsupported => 0,
+        Status::Info => 1,
+        Status::Pass => 2,
+        Status::Warn => 3,
+        Status::NotRun => 4,
+        Status::Fail => 5,
+        Status::Error => 6,
+    }
+}
+
+fn matrix(out: &mut String, report: &Report) {
+    let mut rows: Vec<(&str, &str)> = Vec::new();
+    let mut cells: BTreeMap<(usize, &str, &str), Cell> = BTreeMap::new();
+    for (i, device) in report.devices.iter().enumerate() {
+        for (number, result) in device.results.iter().enumerate() {
+            let row = (result.family.as_str(), result.dtype.as_str());
+            if !rows.contains(&row) {
+                rows.push(row);
+            }
+            cells.entry((i, row.0, row.1)).or_default().add(number, result);
+        }
+    }
+    let mut families: Vec<&str> = Vec::new();
+    rows.iter().for_each(|(family, _)| {
+        if !families.contains(family) {
+            families.push(family);
+        }
+    });
+    line(out, "<h2>Operations</h2>");
+    line(out, "<p class=\"soft\">Largest error / bound (over 1 fails), and the number of results. Grey: declined.</p>");
+    line(out, "<div class=\"scroll\"><table><thead><tr><th>operation</th><th>dtype</th>");
+    report.devices.iter().for_each(|d| line(out, format_args!("<th>{}</th>", escape(&d.device.id))));
+    line(out, "</tr></thead><tbody>");
+    for family in families {
+        let dtypes: Vec<&str> = rows.iter().filter(|r| r.0 == family).map(|r| r.1).collect();
+        for (n, dtype) in dtypes.iter().enumerate() {
+            line(out, "<tr>");
+            if n == 0 {
+                line(out, format_args!("<th rowspan=\"{}\">{}</th>", dtypes.len(), escape(family)));
+            }
+            line(out, format_args!("<td>{}</td>", escape(dtype)));
+            for i in 0..report.devices.len() {
+                line(out, cell(i, cells.get(&(i, family, dtype))));
+            }
+            line(out, "</tr>");
+        }
+    }
+    line(out, "</tbody></table></div>");
+}
+
+fn cell(device: usize, cell: Option<&Cell>) -> String {
+    let Some(cell) = cell else { return "<td class=\"none\">–</td>".to_string() };
+    let status = cell.status();
+    let ratio = cell.ratio.map_or_else(|| status.name().replace('_', " "), |r| format!("{:.3}", Number(r)));
+    let declined = if cell.declined > 0 { format!(", {} declined", cell.declined) } else { String::new() };
+    let text = format!("<b class=\"num\">{ratio}</b> <small>{}{declined}</small>", cell.cases);
+    let linked = match cell.anchor.filter(|_| is_listed(status)) {
+        Some(number) => format!("<a href=\"#result-{device}-{number}\">{text}</a>"),
+        None => text,
+    };
+    format!("<td class=\"cell {0}\" title=\"{0}\">{linked}</td>", status.name())
+}
+
+/// Whether results of this status are listed one by one.
+fn is_listed(status: Status) -> bool {
+    status.is_failure() || matches!(status, Status::Warn | Status::Info)
+}
+
+fn findings(out: &mut String, device: usize, report: &DeviceReport) {
+    let id = escape(&report.device.id);
+    let mut listed: Vec<(usize, &CaseResult)> =
+        report.results.iter().enumerate().filter(|(_, r)| is_listed(r.status)).collect();
+    listed.sort_by_key(|&(number, r)| (std::cmp::Reverse(severity(r.status)), number));
+    line(out, format_args!("<h2>Findings on {id}</h2>"));
+    if listed.is_empty() {
+        line(out, "<p>No failure and no warning.</p>");
+    }
+    for &(number, result) in listed.iter().take(LISTED_PER_DEVICE) {
+        finding(out, device, number, result);
+    }
+    if listed.len() > LISTED_PER_DEVICE {
+        line(out, format_args!("<p>And {} more: see the JSON.</p>", listed.len() - LISTED_PER_DEVICE));
+    }
+    declined(out, report);
+}
+
+fn finding(out: &mut String, device: usize, number: usize, result: &CaseResult) {
+    let status = result.status;
+    line(out, format_args!("<div class=\"case {}\" id=\"result-{device}-{number}\">", status.name()));
+    let kernel = if result.kernel.is_empty() { String::new() } else { format!(" on {}", escape(&result.kernel)) };
+    line(out, format_args!("{} <code>{}</code>{kernel}", badge(status, status.name()), escape(&result.id)));
+    line(out, format_args!("<p>{}</p>", escape(&result.detail)));
+    if let Some(worst) = &result.worst {
+        let ratio = result.ratio.map(|r| format!(", error/bound {r:.3}")).unwrap_or_default();
+        line(
+            out,
+            format_args!(
+                "<p class=\"num\">output {} at {:?}: expected {}, actual {}, bound {}{ratio}</p>",
+                worst.output, worst.index, worst.expected, worst.actual, worst.bound
+            ),
+        );
+    }
+    line(out, format_args!("<pre><code>{}</code></pre></div>", escape(&result.reproduce)));
+}
+
+/// What the device declined, grouped by reason.
+fn declined(out: &mut String, report: &DeviceReport) {
+    let mut reasons: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for result in report.results.iter().filter(|r| r.status == Status::Unsupported) {
+        *reasons.entry((&result.family, &result.detail)).or_default() += 1;
+    }
+    if reasons.is_empty() {
+        return;
+    }
+    line(out, format_args!("<details><summary>{} declined</summary><ul>", report.summary.unsupported));
+    for ((family, reason), count) in reasons {
+        line(out, format_args!("<li>{} × {}: {}</li>", count, escape(family), escape(reason)));
+    }
+    line(out, "</ul></details>");
+}

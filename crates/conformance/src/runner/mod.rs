@@ -1,0 +1,221 @@
+//! Running the suite on a device.
+//!
+//! Every case runs once per kernel that could serve it, not only on the selector's choice: what a
+//! tuning profile may choose tomorrow is proven today. A panic or an error of the backend ends a
+//! case, never the run.
+
+mod case;
+#[cfg(not(target_family = "wasm"))]
+mod concurrent;
+mod exec;
+mod program;
+mod scenarios;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use unisono_core::Backend;
+use web_time::Instant;
+
+pub use case::DECOMPOSITION;
+
+use crate::case::{Case, Level, find, suite};
+use crate::glob::glob_matches;
+use crate::hash::Fnv;
+use crate::report::{CaseResult, DeviceReport, Status};
+
+/// What to run, and how often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Which cases belong to the run.
+    pub level: Level,
+    /// Ids, prefixes or globs of cases; none stands for all of the level.
+    pub patterns: Vec<String>,
+    /// Which kernels run.
+    pub kernels: Kernels,
+    /// How often the selector's choice runs; every run must give the same bits.
+    pub repeats: u32,
+    /// How often the other kernels run.
+    pub other_repeats: u32,
+    /// After this time no further case starts; those left count as not run.
+    pub time_limit: Option<Duration>,
+}
+
+/// Which kernels of a case run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Kernels {
+    /// Every candidate, and the decomposition of composites.
+    #[default]
+    All,
+    /// The one that the selector chooses.
+    Selected,
+}
+
+impl Options {
+    /// Everything of `level`: three runs of each kernel, or for the quick level two of the
+    /// selector's choice and one of the others.
+    pub fn new(level: Level) -> Options {
+        let (repeats, other_repeats) = if level == Level::Quick { (2, 1) } else { (3, 3) };
+        Options { level, patterns: Vec::new(), kernels: Kernels::All, repeats, other_repeats, time_limit: None }
+    }
+
+    fn repeats_of(&self, selected: bool) -> u32 {
+        if selected { self.repeats } else { self.other_repeats }
+    }
+}
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// Cases that are done, this one included.
+    pub done: usize,
+    /// Cases of the run.
+    pub total: usize,
+    /// The case that just ended.
+    pub id: &'a str,
+    /// Its results, one per kernel.
+    pub results: &'a [CaseResult],
+}
+
+/// A member of the run list.
+enum Item {
+    Case(Box<Case>),
+    Program(&'static scenarios::ProgramCase),
+    #[cfg(not(target_family = "wasm"))]
+    Concurrent,
+}
+
+impl Item {
+    fn id(&self) -> &str {
+        match self {
+            Item::Case(case) => &case.id,
+            Item::Program(case) => case.id,
+            #[cfg(not(target_family = "wasm"))]
+            Item::Concurrent => concurrent::ID,
+        }
+    }
+
+    async fn run(&self, backend: &dyn Backend, options: &Options) -> Vec<CaseResult> {
+        match self {
+            Item::Case(case) => case::run_case(backend, case, options).await,
+            Item::Program(case) => vec![program::run_program(backend, case).await],
+            #[cfg(not(target_family = "wasm"))]
+            Item::Concurrent => vec![concurrent::run_concurrent(backend).await],
+        }
+    }
+
+    fn blank(&self, backend: &dyn Backend) -> CaseResult {
+        match self {
+            Item::Case(case) => case::blank_result(backend, case),
+            _ => blank_program_result(backend, self.id()),
+        }
+    }
+}
+
+/// Runs the suite on `backend`, blocking.
+#[cfg(not(target_family = "wasm"))]
+pub fn run(backend: &dyn Backend, options: &Options, progress: &mut dyn FnMut(&Progress<'_>)) -> DeviceReport {
+    pollster::block_on(run_async(backend, options, progress))
+}
+
+/// Runs the suite on `backend`. `progress` is called after each case.
+pub async fn run_async(
+    backend: &dyn Backend,
+    options: &Options,
+    progress: &mut dyn FnMut(&Progress<'_>),
+) -> DeviceReport {
+    let start = Instant::now();
+    let items = select(options);
+    let mut all = Vec::new();
+    let mut stopped: Option<String> = None;
+    for (i, item) in items.iter().enumerate() {
+        if let Some(limit) = options.time_limit.filter(|&limit| stopped.is_none() && start.elapsed() >= limit) {
+            stopped = Some(format!("the time limit of {} s was reached", limit.as_secs()));
+        }
+        let results = match &stopped {
+            None => item.run(backend, options).await,
+            Some(reason) => {
+                vec![CaseResult { status: Status::NotRun, detail: reason.clone(), ..item.blank(backend) }]
+            }
+        };
+        if stopped.is_none() && results.iter().any(|r| r.status == Status::Error) {
+            stopped = lost(backend).await;
+        }
+        progress(&Progress { done: i + 1, total: items.len(), id: item.id(), results: &results });
+        all.extend(results);
+    }
+    DeviceReport::new(backend.info(), all, start.elapsed().as_secs_f64())
+}
+
+/// Why nothing more can run, where the device does not even keep a few bytes.
+async fn lost(backend: &dyn Backend) -> Option<String> {
+    let probe = async {
+        let bytes: Vec<u8> = (0..64).collect();
+        let back = exec::download(backend, &exec::upload(backend, &bytes)?).await?;
+        Ok::<bool, unisono_core::Error>(back == bytes)
+    };
+    match exec::catch(probe).await {
+        Ok(Ok(true)) => None,
+        Ok(Ok(false)) => Some("the device no longer keeps what is written to it".to_string()),
+        Ok(Err(e)) => Some(format!("the device was lost: {e}")),
+        Err(panic) => Some(panic),
+    }
+}
+
+/// The ids of everything that `options` select, in the order in which it runs.
+pub fn case_ids(options: &Options) -> Vec<String> {
+    select(options).iter().map(|item| item.id().to_string()).collect()
+}
+
+fn select(options: &Options) -> Vec<Item> {
+    let cases: Vec<Case> = if options.patterns.is_empty() {
+        suite(options.level)
+    } else {
+        options.patterns.iter().flat_map(|pattern| find(pattern, options.level)).collect()
+    };
+    let wanted = |id: &str| {
+        let fits = |p: &String| if p.contains('*') { glob_matches(p, id) } else { id.starts_with(p.as_str()) };
+        options.patterns.is_empty() || options.patterns.iter().any(fits)
+    };
+    let mut items: Vec<Item> = cases.into_iter().map(|case| Item::Case(Box::new(case))).collect();
+    items.extend(scenarios::ALL.iter().filter(|case| wanted(case.id)).map(Item::Program));
+    #[cfg(not(target_family = "wasm"))]
+    items.extend(wanted(concurrent::ID).then_some(Item::Concurrent));
+    let mut seen = HashSet::new();
+    items.retain(|item| seen.insert(item.id().to_string()));
+    items
+}
+
+/// A hash over the ids of all cases of `level`.
+pub fn case_list_hash(level: Level) -> String {
+    let mut hash = Fnv::new();
+    for id in case_ids(&Options::new(level)) {
+        hash.update(id.as_bytes());
+        hash.update(b"\n");
+    }
+    hash.hex()
+}
+
+/// A result that says nothing yet.
+fn blank_result(backend: &dyn Backend, id: &str, family: &str, dtype: &str) -> CaseResult {
+    CaseResult {
+        id: id.to_string(),
+        family: family.to_string(),
+        dtype: dtype.to_string(),
+        informative: false,
+        kernel: String::new(),
+        selected: true,
+        status: Status::NotRun,
+        detail: String::new(),
+        ratio: None,
+        worst: None,
+        input_hash: String::new(),
+        output_hash: String::new(),
+        seconds: 0.0,
+        reproduce: format!("unisono check --device {} --case '{id}'", backend.info().id),
+    }
+}
+
+fn blank_program_result(backend: &dyn Backend, id: &str) -> CaseResult {
+    blank_result(backend, id, "program", "f32")
+}

@@ -1,0 +1,436 @@
+//! A backend that is simple on purpose: one thread, buffers of bytes, one kernel per primitive.
+//!
+//! It is written only against `unisono-core`, as a third party would write one. It has no
+//! composite: `unisono_core::lower` turns those into primitives. Every kernel loads its inputs as
+//! `f64` in row-major order, whatever their type and strides, computes by the formula of the
+//! contract and stores once; nothing here is fast, everything should be easy to check.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use half::{bf16, f16};
+use unisono_core::op::{BinaryOp, Op, OpDesc, ReduceOp, Rope, RopePairing, Softmax, UnaryOp};
+use unisono_core::{
+    Backend, Bindings, Buffer, BufferDesc, Counters, DType, DeviceInfo, DeviceKind, Error, ErrorKind, KernelChoice,
+    Operand, Pending, Plan, Program, Readback, Reason, Result, SlotId, SlotKind, Step, Support, TensorDesc, Ticket,
+    lower, support,
+};
+
+/// The name of the only kernel that each primitive has.
+pub const KERNEL: &str = "naive";
+
+/// The device.
+#[derive(Debug)]
+pub struct Naive {
+    info: DeviceInfo,
+    /// Held during a submission: submissions run one after the other, in the order they are made.
+    queue: Mutex<()>,
+    /// Plans, submissions, dispatches.
+    counts: [AtomicU64; 3],
+}
+
+impl Default for Naive {
+    fn default() -> Naive {
+        let mut info = DeviceInfo::new("naive", "Naive host backend", DeviceKind::Cpu);
+        info.vendor = "cpu".into();
+        info.api = "naive".into();
+        Naive { info, queue: Mutex::new(()), counts: Default::default() }
+    }
+}
+
+/// Memory of the device.
+#[derive(Debug)]
+struct Memory(Mutex<Vec<u8>>);
+
+impl Memory {
+    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn memory(bytes: Vec<u8>) -> Buffer {
+    Buffer::new(bytes.len() as u64, Arc::new(Memory(Mutex::new(bytes))))
+}
+
+/// A compiled program: there is nothing to compile beyond lowering.
+#[derive(Debug)]
+struct NaivePlan(Program);
+
+impl Plan for NaivePlan {
+    fn program(&self) -> &Program {
+        &self.0
+    }
+    fn kernel_names(&self) -> Vec<Arc<str>> {
+        self.0.steps().iter().map(|_| Arc::from(KERNEL)).collect()
+    }
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+/// The selector: `supports`, `kernels` and `compile` all ask it, so they cannot disagree.
+fn select(desc: &OpDesc) -> Result<(), Reason> {
+    desc.validate().map_err(|e| Reason::Invalid(e.to_string()))?;
+    match &desc.op {
+        op if op.is_composite() => Err(Reason::Op(format!("no kernel for {}", op.name()))),
+        _ => Ok(()),
+    }
+}
+
+impl Backend for Naive {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn supports(&self, op: &OpDesc) -> Support {
+        support(op, &select)
+    }
+
+    fn kernels(&self, op: &OpDesc) -> Vec<Arc<str>> {
+        select(op).map(|()| Arc::from(KERNEL)).into_iter().collect()
+    }
+
+    fn alloc(&self, desc: &BufferDesc) -> Result<Buffer> {
+        let size = usize::try_from(desc.bytes).map_err(|_| Error::invalid("the buffer exceeds the address space"))?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(size).map_err(|e| Error::new(ErrorKind::OutOfMemory, e.to_string()))?;
+        bytes.resize(size, 0);
+        Ok(memory(bytes))
+    }
+
+    fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+        let end = offset.checked_add(bytes.len() as u64).ok_or_else(|| Error::invalid("offset overflows"))?;
+        buffer.check_range(&(offset..end))?;
+        let _queue = self.queue.lock();
+        buffer.downcast::<Memory>()?.lock()[offset as usize..end as usize].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn read(&self, buffer: &Buffer, range: Range<u64>) -> Readback {
+        let _queue = self.queue.lock();
+        Pending::ready(buffer.check_range(&range).and_then(|()| {
+            let memory = buffer.downcast::<Memory>()?.lock();
+            Ok(memory[range.start as usize..range.end as usize].to_vec())
+        }))
+    }
+
+    fn compile(&self, program: &Program) -> Result<Arc<dyn Plan>> {
+        let program = lower(program, &|op| select(op).is_ok())?;
+        for step in program.steps() {
+            let desc = step.desc();
+            select(&desc).map_err(|reason| reason.into_error(&desc).on_device(&self.info.id))?;
+            if let KernelChoice::Named(name) = &step.kernel
+                && **name != *KERNEL
+            {
+                return Err(Reason::Op(format!("there is no kernel {name}")).into_error(&desc));
+            }
+        }
+        self.counts[0].fetch_add(1, Ordering::Relaxed);
+        Ok(Arc::new(NaivePlan(program)))
+    }
+
+    fn submit(&self, plan: &Arc<dyn Plan>, bindings: &Bindings) -> Result<Ticket> {
+        let foreign = || Error::invalid("the plan belongs to another device");
+        let NaivePlan(program) = plan.as_any().downcast_ref().ok_or_else(foreign)?;
+        bindings.validate(program)?;
+        let _queue = self.queue.lock();
+        let mut slots = Vec::new();
+        for (i, slot) in program.slots().iter().enumerate() {
+            slots.push(match (&slot.kind, bindings.get(SlotId(i as u32))) {
+                (SlotKind::Constant(bytes), _) => memory(bytes.to_vec()),
+                (SlotKind::Temporary, _) => self.alloc(&BufferDesc::new(slot.bytes))?,
+                (_, Some(buffer)) => buffer.clone(),
+                (_, None) => return Err(Error::invalid(format!("slot {i} has no buffer bound"))),
+            });
+        }
+        for step in program.steps() {
+            run_step(step, &slots)?;
+        }
+        self.counts[1].fetch_add(1, Ordering::Relaxed);
+        self.counts[2].fetch_add(program.steps().len() as u64, Ordering::Relaxed);
+        Ok(Pending::ready(Ok(())))
+    }
+
+    fn counters(&self) -> Counters {
+        let [plans, submissions, dispatches] = self.counts.each_ref().map(|c| c.load(Ordering::Relaxed));
+        Counters { plans, submissions, dispatches, ..Counters::default() }
+    }
+}
+
+/// Where each element lies within the slot, in elements and in row-major order of its index.
+fn positions(operand: &Operand) -> Vec<usize> {
+    let mut all = Vec::with_capacity(operand.desc.elements());
+    if !operand.desc.is_empty() {
+        all.push(operand.offset);
+    }
+    for (&size, &stride) in operand.desc.shape.iter().zip(operand.desc.strides.iter()) {
+        all = all.iter().flat_map(|&at| (0..size).map(move |i| at + i * stride)).collect();
+    }
+    all
+}
+
+/// One element as stored, in the first bytes.
+type Raw = [u8; 4];
+
+fn load_raw(slots: &[Buffer], operand: &Operand) -> Result<Vec<Raw>> {
+    let size = operand.desc.dtype.block_bytes();
+    let memory = slots[operand.slot.index()].downcast::<Memory>()?.lock();
+    let element = |at: usize| std::array::from_fn(|i| if i < size { memory[at * size + i] } else { 0 });
+    Ok(positions(operand).into_iter().map(element).collect())
+}
+
+/// Writes `elements`, row-major from element number `first` on.
+fn store_raw(slots: &[Buffer], operand: &Operand, first: usize, elements: &[Raw]) -> Result<()> {
+    let size = operand.desc.dtype.block_bytes();
+    let mut memory = slots[operand.slot.index()].downcast::<Memory>()?.lock();
+    for (at, element) in positions(operand).into_iter().skip(first).zip(elements) {
+        memory[at * size..(at + 1) * size].copy_from_slice(&element[..size]);
+    }
+    Ok(())
+}
+
+fn decode(dtype: DType, raw: Raw) -> Result<f64> {
+    let [a, b, ..] = raw;
+    Ok(match dtype {
+        DType::F32 => f64::from(f32::from_le_bytes(raw)),
+        DType::I32 => f64::from(i32::from_le_bytes(raw)),
+        DType::U32 | DType::U8 | DType::Bool => f64::from(u32::from_le_bytes(raw)),
+        DType::F16 => f16::from_le_bytes([a, b]).to_f64(),
+        DType::BF16 => bf16::from_le_bytes([a, b]).to_f64(),
+        _ => return Err(Error::dtype(format!("{dtype} cannot be loaded"))),
+    })
+}
+
+fn encode(dtype: DType, value: f64) -> Result<Raw> {
+    let short = |[a, b]: [u8; 2]| [a, b, 0, 0];
+    Ok(match dtype {
+        DType::F32 => (value as f32).to_le_bytes(),
+        DType::I32 => (value as i32).to_le_bytes(),
+        DType::U32 | DType::U8 | DType::Bool => (value as u32).to_le_bytes(),
+        DType::F16 => short(f16::from_f32(value as f32).to_le_bytes()),
+        DType::BF16 => short(bf16::from_f32(value as f32).to_le_bytes()),
+        _ => return Err(Error::dtype(format!("{dtype} cannot be stored"))),
+    })
+}
+
+fn load(slots: &[Buffer], operand: &Operand) -> Result<Vec<f64>> {
+    load_raw(slots, operand)?.into_iter().map(|raw| decode(operand.desc.dtype, raw)).collect()
+}
+
+fn store(slots: &[Buffer], operand: &Operand, values: &[f64]) -> Result<()> {
+    let raw: Vec<Raw> = values.iter().map(|&v| encode(operand.desc.dtype, v)).collect::<Result<_>>()?;
+    store_raw(slots, operand, 0, &raw)
+}
+
+/// Elements in the type of `to`: bit for bit where the types agree, else rounded once.
+fn cast(slots: &[Buffer], from: &Operand, to: &TensorDesc) -> Result<Vec<Raw>> {
+    if from.desc.dtype == to.dtype {
+        return load_raw(slots, from);
+    }
+    load(slots, from)?.into_iter().map(|v| encode(to.dtype, v)).collect()
+}
+
+fn run_step(step: &Step, slots: &[Buffer]) -> Result<()> {
+    let y = &step.outputs[0];
+    let input = |i: usize| load(slots, &step.inputs[i]);
+    let shape = |i: usize| &*step.inputs[i].desc.shape;
+    let values = match &step.op {
+        Op::Copy => return store_raw(slots, y, 0, &cast(slots, &step.inputs[0], &y.desc)?),
+        Op::Concat(op) => {
+            let parts: Vec<_> = step.inputs.iter().map(|x| load_raw(slots, x)).collect::<Result<_>>()?;
+            let outer: usize = y.desc.shape[..op.axis].iter().product();
+            let mut joined = Vec::new();
+            for o in 0..outer {
+                for part in &parts {
+                    let n = part.len() / outer;
+                    joined.extend_from_slice(&part[o * n..(o + 1) * n]);
+                }
+            }
+            return store_raw(slots, y, 0, &joined);
+        }
+        Op::GatherRows => {
+            let table = cast(slots, &step.inputs[0], &y.desc)?;
+            let (rows, width) = (shape(0)[0], shape(0)[1..].iter().product::<usize>());
+            let zero = encode(y.desc.dtype, 0.0)?;
+            let mut out = Vec::new();
+            for index in input(1)? {
+                match in_range(index, rows) {
+                    Some(row) => out.extend_from_slice(&table[row * width..(row + 1) * width]),
+                    None => out.extend(std::iter::repeat_n(zero, width)),
+                }
+            }
+            return store_raw(slots, y, 0, &out);
+        }
+        Op::ScatterRows => {
+            let src = cast(slots, &step.inputs[0], &y.desc)?;
+            let width = shape(0)[1..].iter().product::<usize>();
+            for (i, index) in input(1)?.into_iter().enumerate() {
+                if let Some(row) = in_range(index, y.desc.shape[0]) {
+                    store_raw(slots, y, row * width, &src[i * width..(i + 1) * width])?;
+                }
+            }
+            return Ok(());
+        }
+        Op::Unary(op) => input(0)?.into_iter().map(|x| unary(*op, x)).collect::<Result<_>>()?,
+        Op::Binary(op) => {
+            let b = input(1)?;
+            input(0)?.into_iter().zip(b).map(|(a, b)| binary(*op, a, b)).collect::<Result<_>>()?
+        }
+        Op::Reduce(op) => along(&input(0)?, shape(0), op.axis, |x| match op.op {
+            ReduceOp::Sum => Ok(x.iter().sum()),
+            ReduceOp::Mean => Ok(x.iter().sum::<f64>() / x.len() as f64),
+            ReduceOp::Max => Ok(x.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
+            _ => Err(no_kernel(op.op.name())),
+        })?,
+        Op::ArgMax(op) => along(&input(0)?, shape(0), op.axis, |x| {
+            Ok((0..x.len()).fold(0, |best, i| if x[i] > x[best] { i } else { best }) as f64)
+        })?,
+        Op::Softmax(op) => {
+            let mask = if op.mask { Some(input(1)?) } else { None };
+            let limits = if op.limits { Some(input(1 + usize::from(op.mask))?) } else { None };
+            softmax(op, &input(0)?, shape(0), mask.as_deref(), limits.as_deref())
+        }
+        Op::RmsNorm(op) => {
+            let w = input(1)?;
+            rows(&input(0)?, shape(0), |x| {
+                let mean_square = x.iter().map(|v| v * v).sum::<f64>() / x.len() as f64;
+                let scale = (mean_square + f64::from(op.eps.0)).sqrt().recip();
+                x.iter().zip(&w).map(|(v, w)| v * scale * w).collect()
+            })
+        }
+        Op::LayerNorm(op) => {
+            let (w, bias) = (input(1)?, input(2)?);
+            rows(&input(0)?, shape(0), |x| {
+                let mean = x.iter().sum::<f64>() / x.len() as f64;
+                let variance = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / x.len() as f64;
+                let scale = (variance + f64::from(op.eps.0)).sqrt().recip();
+                x.iter().zip(w.iter().zip(&bias)).map(|(v, (w, b))| (v - mean) * scale * w + b).collect()
+            })
+        }
+        Op::Rope(op) => rope(op, shape(0), shape(1), [&input(0)?, &input(1)?, &input(2)?, &input(3)?]),
+        Op::MatMul => matmul(&input(0)?, shape(0), &input(1)?, shape(1)),
+        op => return Err(no_kernel(op.name())),
+    };
+    store(slots, y, &values)
+}
+
+fn no_kernel(op: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("no kernel for {op}"))
+}
+
+fn in_range(index: f64, rows: usize) -> Option<usize> {
+    (index >= 0.0 && index < rows as f64).then_some(index as usize)
+}
+
+/// Applies `f` to each row (last dimension).
+fn rows(x: &[f64], shape: &[usize], f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
+    let width = shape.last().copied().unwrap_or(1).max(1);
+    x.chunks_exact(width).flat_map(f).collect()
+}
+
+/// Reduces `axis` to one value with `f`.
+fn along(x: &[f64], shape: &[usize], axis: usize, f: impl Fn(&[f64]) -> Result<f64>) -> Result<Vec<f64>> {
+    let (outer, n) = (shape[..axis].iter().product::<usize>(), shape[axis]);
+    let inner: usize = shape[axis + 1..].iter().product();
+    let line = |o: usize, i: usize| (0..n).map(move |k| x[(o * n + k) * inner + i]).collect::<Vec<_>>();
+    (0..outer).flat_map(|o| (0..inner).map(move |i| (o, i))).map(|(o, i)| f(&line(o, i))).collect()
+}
+
+fn unary(op: UnaryOp, x: f64) -> Result<f64> {
+    Ok(match op {
+        UnaryOp::Neg => -x,
+        UnaryOp::Exp => x.exp(),
+        UnaryOp::Rsqrt => x.sqrt().recip(),
+        UnaryOp::Tanh => x.tanh(),
+        UnaryOp::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+        UnaryOp::Silu => x / (1.0 + (-x).exp()),
+        UnaryOp::Gelu => 0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)),
+        UnaryOp::GeluTanh => {
+            let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
+            0.5 * x * (1.0 + inner.tanh())
+        }
+        _ => return Err(no_kernel(op.name())),
+    })
+}
+
+fn binary(op: BinaryOp, a: f64, b: f64) -> Result<f64> {
+    Ok(match op {
+        BinaryOp::Add => a + b,
+        BinaryOp::Sub => a - b,
+        BinaryOp::Mul => a * b,
+        BinaryOp::Div => a / b,
+        _ => return Err(no_kernel(op.name())),
+    })
+}
+
+/// `erf x = 2/√π · e^(−x²) · Σ 2ⁿ x²ⁿ⁺¹ / (1·3·…·(2n+1))`: every term has the sign of x.
+fn erf(x: f64) -> f64 {
+    if x.is_nan() || x.abs() > 6.0 {
+        return if x.is_nan() { x } else { x.signum() };
+    }
+    let (mut term, mut sum, mut n) = (x, x, 1.0);
+    while term.abs() > 1e-17 * sum.abs() {
+        n += 2.0;
+        term *= 2.0 * x * x / n;
+        sum += term;
+    }
+    std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp() * sum
+}
+
+fn softmax(op: &Softmax, x: &[f64], shape: &[usize], mask: Option<&[f64]>, limits: Option<&[f64]>) -> Vec<f64> {
+    let n = shape.last().copied().unwrap_or(1).max(1);
+    let mut y = Vec::with_capacity(x.len());
+    for (r, row) in x.chunks_exact(n).enumerate() {
+        let score = |(j, v): (usize, &f64)| match limits {
+            Some(limits) if j as f64 >= limits[r] => f64::NEG_INFINITY,
+            _ => v * f64::from(op.scale.0) + mask.map_or(0.0, |m| m[r * n + j]),
+        };
+        let scores: Vec<f64> = row.iter().enumerate().map(score).collect();
+        let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if max == f64::NEG_INFINITY {
+            y.extend(std::iter::repeat_n(0.0, n));
+            continue;
+        }
+        let total: f64 = scores.iter().map(|s| (s - max).exp()).sum();
+        y.extend(scores.iter().map(|s| (s - max).exp() / total));
+    }
+    y
+}
+
+fn rope(op: &Rope, shape: &[usize], table: &[usize], [x, cos, sin, positions]: [&[f64]; 4]) -> Vec<f64> {
+    let (heads, dim, half) = (shape[2], shape[3], table[1]);
+    let mut y = x.to_vec();
+    for (t, &position) in positions.iter().enumerate() {
+        for head in 0..heads {
+            let base = (t * heads + head) * dim;
+            for i in 0..half {
+                let (c, s) =
+                    in_range(position, table[0]).map_or((0.0, 0.0), |row| (cos[row * half + i], sin[row * half + i]));
+                let (first, second) = match op.pairing {
+                    RopePairing::Interleaved => (base + 2 * i, base + 2 * i + 1),
+                    RopePairing::HalfSplit => (base + i, base + i + half),
+                };
+                y[first] = x[first] * c - x[second] * s;
+                y[second] = x[second] * c + x[first] * s;
+            }
+        }
+    }
+    y
+}
+
+fn matmul(a: &[f64], a_shape: &[usize], b: &[f64], b_shape: &[usize]) -> Vec<f64> {
+    let (m, k, n) = (a_shape[a_shape.len() - 2], a_shape[a_shape.len() - 1], b_shape[b_shape.len() - 1]);
+    let batch: usize = a_shape[..a_shape.len() - 2].iter().product();
+    let mut y = vec![0.0; batch * m * n];
+    for (row, out) in y.chunks_exact_mut(n.max(1)).enumerate() {
+        let matrix = row / m * k * n;
+        for i in 0..k {
+            let weight = a[row * k + i];
+            for (sum, b) in out.iter_mut().zip(&b[matrix + i * n..matrix + (i + 1) * n]) {
+                *sum += weight * b;
+            }
+        }
+    }
+    y
+}

@@ -1,0 +1,163 @@
+//! A case: one operation with shapes, layouts, offsets and data, under one name.
+//!
+//! The id decides everything. Data is a pure function of the id, so a failure seen on one machine
+//! is replayed on another from the printed line alone, and building the list of cases costs next
+//! to nothing: no element exists before [`Case::input_bytes`] is called.
+
+use std::collections::HashSet;
+
+use unisono_core::{DType, Error, OpDesc, Result};
+
+use crate::cases;
+use crate::check::Expected;
+use crate::data::{Fill, Stream, fill_bytes};
+use crate::glob::glob_matches;
+use crate::oracle;
+
+/// How much of the suite runs. Each level contains the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Level {
+    /// About a minute on a software adapter.
+    Quick,
+    /// Every case, in minutes.
+    Full,
+}
+
+impl Level {
+    /// The name on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Quick => "quick",
+            Level::Full => "full",
+        }
+    }
+
+    /// The level with the given [`name`](Self::name).
+    pub fn from_name(name: &str) -> Option<Level> {
+        [Level::Quick, Level::Full].into_iter().find(|l| l.name() == name)
+    }
+}
+
+/// Whether a wrong result counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CaseClass {
+    /// A wrong result is a failure of the device.
+    Counted,
+    /// NaN and ∞ as operands: WGSL guarantees nothing, so the result is reported and never counted.
+    Informative,
+}
+
+impl CaseClass {
+    /// The name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            CaseClass::Counted => "counted",
+            CaseClass::Informative => "informative",
+        }
+    }
+}
+
+/// The kind of data of a case, as in its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DataClass {
+    /// Small integers, whose sums are exact in any order.
+    Exact,
+    /// Bell-shaped values of one scale.
+    Normal,
+    /// Magnitudes spread evenly over many powers of two.
+    Wide,
+    /// Values chosen to break one way of computing; the name says which.
+    Adversarial(&'static str),
+    /// Bit patterns of the element type: all of them, or evenly spread.
+    Bits,
+}
+
+impl DataClass {
+    /// The name in case ids and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            DataClass::Exact => "exact",
+            DataClass::Normal => "normal",
+            DataClass::Wide => "wide",
+            DataClass::Adversarial(name) => name,
+            DataClass::Bits => "bits",
+        }
+    }
+}
+
+/// One operation on one set of data.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// `family/case:param=value,…:seed=n`, unique in the suite.
+    pub id: String,
+    /// The name of the operation.
+    pub family: &'static str,
+    /// The smallest level that runs it.
+    pub level: Level,
+    /// Whether a wrong result counts.
+    pub class: CaseClass,
+    /// The operation with its operands.
+    pub desc: OpDesc,
+    /// For each operand, inputs then outputs: elements between the start of its region and its
+    /// first element, to break alignment.
+    pub offsets: Vec<usize>,
+    /// The kind of data.
+    pub data: DataClass,
+    /// The last part of the id.
+    pub seed: u64,
+    /// The element type under which reports list the case.
+    pub dtype: DType,
+    pub(crate) fills: Vec<Fill>,
+    pub(crate) initial: Option<Fill>,
+}
+
+impl Case {
+    /// The storage of input `index`: [`span_bytes`](unisono_core::TensorDesc::span_bytes) bytes,
+    /// with the poison pattern in the gaps between strided elements.
+    pub fn input_bytes(&self, index: usize) -> Result<Vec<u8>> {
+        let (Some(desc), Some(fill)) = (self.desc.inputs.get(index), self.fills.get(index)) else {
+            return Err(Error::invalid(format!("case {} has no input {index}", self.id)));
+        };
+        Ok(fill_bytes(desc, fill, &Stream::new(&self.id, index)))
+    }
+
+    /// The former content of output `index`, where the operation updates it in place.
+    pub fn initial_output_bytes(&self, index: usize) -> Option<Vec<u8>> {
+        let fill = self.initial.as_ref().filter(|_| self.desc.op.updates_in_place(index))?;
+        let stream = Stream::new(&self.id, self.desc.inputs.len() + index);
+        Some(fill_bytes(self.desc.outputs.get(index)?, fill, &stream))
+    }
+
+    /// What every output must be, computed from the inputs as stored.
+    pub fn evaluate(&self, inputs: &[Vec<u8>]) -> Result<Vec<Expected>> {
+        let initial: Vec<_> = (0..self.desc.outputs.len()).map(|i| self.initial_output_bytes(i)).collect();
+        oracle::evaluate(&self.desc, inputs, &initial)
+    }
+}
+
+/// The cases of a level, in a fixed order.
+pub fn suite(level: Level) -> Vec<Case> {
+    let mut cases = cases::all();
+    cases.retain(|c| c.level <= level);
+    cases
+}
+
+/// The cases whose id equals `pattern`, starts with it or matches it as a glob (`*` stands for any
+/// text). An exact id is found whatever its level; the rest is searched in `level`.
+pub fn find(pattern: &str, level: Level) -> Vec<Case> {
+    let mut cases = cases::all();
+    if let Some(i) = cases.iter().position(|c| c.id == pattern) {
+        return vec![cases.swap_remove(i)];
+    }
+    let globbed = pattern.contains('*');
+    cases.retain(|c| {
+        c.level <= level && if globbed { glob_matches(pattern, &c.id) } else { c.id.starts_with(pattern) }
+    });
+    cases
+}
+
+/// The families of the suite, in its order.
+pub fn families() -> Vec<&'static str> {
+    let mut seen = HashSet::new();
+    cases::all().into_iter().map(|c| c.family).filter(|f| seen.insert(*f)).collect()
+}

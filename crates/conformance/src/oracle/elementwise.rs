@@ -1,0 +1,235 @@
+//! Functions of one or two elements.
+
+use unisono_core::op::{BinaryOp, UnaryOp};
+use unisono_core::{DType, TensorDesc};
+
+use super::Tensor;
+use super::erf::erfc;
+use crate::bound::{Elements, FLOOR, U, holds};
+use crate::check::Expected;
+
+/// A value with its guaranteed and its probable error.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Approx {
+    pub(super) value: f64,
+    pub(super) bound: f64,
+    pub(super) quality: f64,
+}
+
+impl Approx {
+    fn new(value: f64, bound: f64, quality: f64) -> Approx {
+        Approx { value, bound, quality }
+    }
+
+    /// A value for which nothing is guaranteed.
+    fn unknown(value: f64) -> Approx {
+        Approx::new(value, f64::INFINITY, f64::INFINITY)
+    }
+
+    /// The result of one addition, subtraction or multiplication: exact where f32 holds it.
+    /// `exact` says whether `value` itself is free of error.
+    fn rounded(value: f64, exact: bool) -> Approx {
+        if exact && holds(DType::F32, value) {
+            return Approx::new(value, 0.0, 0.0);
+        }
+        Approx::new(value, value.abs() * U + FLOOR * U, value.abs() * U + FLOOR * U)
+    }
+}
+
+/// `1/(1 + e⁻ˣ)` and its relative error: the exponential's 3 + 2|x| units count in proportion to
+/// its share of the denominator, then one addition and one division.
+fn sigmoid(x: f64) -> (f64, f64) {
+    let s = if x >= 0.0 { 1.0 / (1.0 + (-x).exp()) } else { x.exp() / (1.0 + x.exp()) };
+    (s, ((3.0 + 2.0 * x.abs()) * (1.0 - s) + 4.5) * U)
+}
+
+/// A unary function of one f32.
+pub(super) fn apply(op: UnaryOp, x: f64) -> Approx {
+    if !x.is_finite() {
+        return non_finite(op, x);
+    }
+    match op {
+        UnaryOp::Neg => Approx::new(-x, 0.0, 0.0),
+        UnaryOp::Exp => {
+            // Past 1e200 nothing is gained; the comparison knows overflow by the type's range.
+            let y = x.exp().min(1e200);
+            Approx::new(y, y * (3.0 + 2.0 * x.abs()) * U + FLOOR, y * (3.0 + x.abs()) * U + FLOOR)
+        }
+        UnaryOp::Rsqrt => {
+            let y = 1.0 / x.sqrt();
+            if x < FLOOR { Approx::unknown(y) } else { Approx::new(y, y * 2.5 * U, y * 2.0 * U) }
+        }
+        UnaryOp::Tanh => {
+            let y = x.tanh();
+            Approx::new(y, 1e-5 + 5.0 * y.abs() * U, 8.0 * y.abs() * U + FLOOR)
+        }
+        UnaryOp::Sigmoid => {
+            let (s, relative) = sigmoid(x);
+            Approx::new(s, s * relative + FLOOR, s * relative + FLOOR)
+        }
+        UnaryOp::Silu => {
+            let (s, relative) = sigmoid(x);
+            let y = x * s;
+            // A sigmoid below the smallest normal number may be flushed: x times that is lost.
+            let bound = y.abs() * (relative + U) + (x.abs() + 1.0) * FLOOR;
+            Approx::new(y, bound, bound)
+        }
+        UnaryOp::Gelu => {
+            // x/2·erfc(−x/√2), which is x/2·(1 + erf(x/√2)) without its cancellation. A kernel has
+            // no erf: a rational approximation (Abramowitz & Stegun 7.1.26) errs by 1.5e-7, and its
+            // exponential by 3 + 2z² units of erfc |z|.
+            let z = x / std::f64::consts::SQRT_2;
+            let y = x / 2.0 * erfc(-z);
+            let tail = erfc(z.abs());
+            let erf_error = 1.5e-7 + ((12.0 + 2.0 * z * z) * tail + 2.0) * U;
+            let bound = x.abs() / 2.0 * erf_error + 3.0 * y.abs() * U + FLOOR;
+            Approx::new(y, bound, bound)
+        }
+        UnaryOp::GeluTanh => {
+            let z = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
+            let s = 1.0 / (1.0 + (-2.0 * z).exp());
+            // x/2·(1 + tanh z) = x·sigmoid(2z). The slope of tanh is 4s(1 − s).
+            let y = x * s;
+            let slope = 4.0 * s * (1.0 - s);
+            let z_error = if slope == 0.0 { 0.0 } else { slope * 6.0 * z.abs() * U };
+            let rest = 4.0 * y.abs() * U + FLOOR;
+            let bound = x.abs() / 2.0 * (1e-5 + z_error + 2.0 * U) + rest;
+            Approx::new(y, bound, x.abs() / 2.0 * (z_error + 8.0 * U) + rest)
+        }
+        _ => Approx::unknown(f64::NAN),
+    }
+}
+
+/// The limits of the functions at ±∞, and NaN for NaN: what the informative cases report.
+fn non_finite(op: UnaryOp, x: f64) -> Approx {
+    let positive = x > 0.0;
+    let value = match op {
+        _ if x.is_nan() => x,
+        UnaryOp::Neg => -x,
+        UnaryOp::Exp => if positive { x } else { 0.0 },
+        UnaryOp::Rsqrt => if positive { 0.0 } else { f64::NAN },
+        UnaryOp::Tanh => x.signum(),
+        UnaryOp::Sigmoid => f64::from(u8::from(positive)),
+        _ => if positive { x } else { 0.0 },
+    };
+    Approx::new(value, 0.0, 0.0)
+}
+
+pub(super) fn unary(op: UnaryOp, x: &Tensor, out: &TensorDesc) -> Expected {
+    let mut y = Elements::new(out.dtype, x.values.len());
+    for &x in &x.values {
+        let a = apply(op, x);
+        y.push(a.value, a.bound, a.quality);
+    }
+    y.finish()
+}
+
+/// `a + b`, `a − b`, `a·b` are exact or correctly rounded in one direction or the other; a
+/// quotient is within 2.5 units for divisors from 2⁻¹²⁶ to 2¹²⁶.
+fn apply_binary(op: BinaryOp, a: f64, b: f64) -> Approx {
+    if !a.is_finite() || !b.is_finite() {
+        let value = match op {
+            BinaryOp::Add => a + b,
+            BinaryOp::Sub => a - b,
+            BinaryOp::Mul => a * b,
+            _ => a / b,
+        };
+        return Approx::new(value, 0.0, 0.0);
+    }
+    match op {
+        BinaryOp::Add => sum(a, b),
+        BinaryOp::Sub => sum(a, -b),
+        // The product of two f32 is exact in f64 unless it underflows there.
+        BinaryOp::Mul => {
+            let y = Approx::rounded(a * b, true);
+            // A subnormal operand may be read as zero.
+            let flushed = if a.abs() < FLOOR || b.abs() < FLOOR { (a * b).abs() } else { 0.0 };
+            Approx::new(y.value, y.bound + flushed, y.quality + flushed)
+        }
+        BinaryOp::Div => {
+            let y = a / b;
+            if !(FLOOR..=FLOOR.recip()).contains(&b.abs()) {
+                return Approx::unknown(y);
+            }
+            let flushed = if a.abs() < FLOOR { y.abs() } else { 0.0 };
+            Approx::new(y, 3.0 * y.abs() * U + FLOOR * U + flushed, 1.5 * y.abs() * U + FLOOR * U + flushed)
+        }
+        _ => Approx::unknown(f64::NAN),
+    }
+}
+
+/// One f32 addition.
+pub(super) fn sum(a: f64, b: f64) -> Approx {
+    let s = a + b;
+    // Knuth's two-sum: what f64 itself lost.
+    let c = s - a;
+    let lost = (a - (s - c)) + (b - c);
+    let y = Approx::rounded(s, lost == 0.0);
+    let flushed: f64 = [a, b].iter().filter(|x| x.abs() < FLOOR).map(|x| x.abs()).sum();
+    Approx::new(y.value, y.bound + flushed, y.quality + flushed)
+}
+
+pub(super) fn binary(op: BinaryOp, a: &Tensor, b: &Tensor, out: &TensorDesc) -> Expected {
+    let mut y = Elements::new(out.dtype, a.values.len());
+    for (&a, &b) in a.values.iter().zip(&b.values) {
+        let r = apply_binary(op, a, b);
+        y.push(r.value, r.bound, r.quality);
+    }
+    y.finish()
+}
+
+/// `silu(gate)·up`: the error of silu times `up`, and one multiplication.
+pub(super) fn swiglu(gate: &Tensor, up: &Tensor, out: &TensorDesc) -> Expected {
+    let mut y = Elements::new(out.dtype, gate.values.len());
+    for (&gate, &up) in gate.values.iter().zip(&up.values) {
+        let s = apply(UnaryOp::Silu, gate);
+        let value = s.value * up;
+        let rest = value.abs() * U + FLOOR * U;
+        y.push(value, s.bound * up.abs() + rest, s.quality * up.abs() + rest);
+    }
+    y.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_at_known_points() {
+        for (op, x, expected) in [
+            (UnaryOp::Neg, 3.0, -3.0),
+            (UnaryOp::Exp, 1.0, std::f64::consts::E),
+            (UnaryOp::Rsqrt, 4.0, 0.5),
+            (UnaryOp::Tanh, 0.5, 0.462_117_157_260_009_8),
+            (UnaryOp::Sigmoid, 2.0, 0.880_797_077_977_882_4),
+            (UnaryOp::Silu, 2.0, 1.761_594_155_955_764_9),
+            (UnaryOp::Gelu, 1.0, 0.841_344_746_068_542_9),
+            (UnaryOp::Gelu, -3.0, -0.004_049_694_095_089_9),
+            (UnaryOp::GeluTanh, 1.0, 0.841_191_990_608_273_7),
+        ] {
+            let y = apply(op, x);
+            assert!((y.value - expected).abs() < 1e-12, "{} of {x} is {}", op.name(), y.value);
+            assert!(y.bound < 1e-4, "{} of {x}: bound {}", op.name(), y.bound);
+        }
+    }
+
+    #[test]
+    fn large_arguments_have_finite_values_and_bounds() {
+        for op in UnaryOp::ALL {
+            for x in [-1e4, -100.0, 100.0, 1e4] {
+                let y = apply(op, x);
+                assert!(y.value.is_finite() && !y.bound.is_nan() || x < 0.0 && op == UnaryOp::Rsqrt, "{} {x}", op.name());
+            }
+        }
+        assert_eq!(apply(UnaryOp::GeluTanh, -1e4).value, 0.0);
+        assert_eq!(apply(UnaryOp::Silu, 1e4).value, 1e4);
+    }
+
+    #[test]
+    fn integers_add_exactly_and_tiny_parts_are_not_lost() {
+        assert_eq!(sum(3.0, 5.0).bound, 0.0);
+        assert!(sum(1e30, 1e-30).bound > 0.0);
+        assert_eq!(apply_binary(BinaryOp::Mul, 7.0, -8.0).bound, 0.0);
+        assert_eq!(apply_binary(BinaryOp::Div, 1.0, 1e-40).bound, f64::INFINITY);
+    }
+}

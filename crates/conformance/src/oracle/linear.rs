@@ -1,0 +1,150 @@
+//! The matrix product, plain and with its epilogue.
+
+use unisono_core::TensorDesc;
+use unisono_core::op::Linear;
+
+use super::Tensor;
+use super::elementwise::apply;
+use crate::bound::{Elements, FLOOR, U, gamma, probable};
+use crate::check::Expected;
+
+/// f32 holds every integer up to here, and so every partial sum that stays below.
+const EXACT_SUM: f64 = 16_777_216.0;
+
+/// Both operands with their sizes.
+struct Product<'a> {
+    a: &'a Tensor,
+    b: &'a Tensor,
+    m: usize,
+    k: usize,
+    n: usize,
+    /// Whether all elements are integers, so that sums below 2²⁴ are exact in any order.
+    integers: bool,
+}
+
+impl Product<'_> {
+    fn new<'a>(a: &'a Tensor, b: &'a Tensor) -> Product<'a> {
+        let r = a.desc.rank();
+        let [m, k, n] = [a.desc.shape[r - 2], a.desc.shape[r - 1], b.desc.shape[r - 1]];
+        let integers = a.values.iter().chain(&b.values).all(|x| x.fract() == 0.0);
+        Product { a, b, m, k, n, integers }
+    }
+
+    /// Calls `f` with each element's row-major number, `Σ ab` and `Σ |ab|`.
+    fn for_each(&self, mut f: impl FnMut(usize, f64, f64)) {
+        let (m, k, n) = (self.m, self.k, self.n);
+        if m * n == 0 {
+            return;
+        }
+        // Without a k there is nothing to read, and every sum is 0.
+        let batch: usize = self.a.desc.shape[..self.a.desc.rank() - 2].iter().product();
+        let (mut sums, mut sizes) = (vec![0.0; n], vec![0.0; n]);
+        for row in 0..batch * m {
+            sums.fill(0.0);
+            sizes.fill(0.0);
+            for p in 0..k {
+                let a = self.a.values[row * k + p];
+                let at = (row / m * k + p) * n;
+                for (j, &b) in self.b.values[at..at + n].iter().enumerate() {
+                    let product = a * b;
+                    sums[j] += product;
+                    sizes[j] += product.abs();
+                }
+            }
+            for j in 0..n {
+                f(row * n + j, sums[j], sizes[j]);
+            }
+        }
+    }
+
+    /// The errors of a sum with `extra` more additions: γ_K·Σ|ab|, or none for small integers.
+    fn errors(&self, extra: usize, size: f64) -> (f64, f64) {
+        if self.integers && size <= EXACT_SUM {
+            return (0.0, 0.0);
+        }
+        let terms = self.k + extra;
+        let flushed = terms as f64 * FLOOR;
+        (gamma(terms) * size + flushed, probable(terms) * size + flushed)
+    }
+}
+
+pub(super) fn matmul(a: &Tensor, b: &Tensor, out: &TensorDesc) -> Expected {
+    let mut y = Elements::new(out.dtype, out.elements());
+    let product = Product::new(a, b);
+    product.for_each(|_, sum, size| {
+        let (bound, quality) = product.errors(0, size);
+        y.push(sum, bound, quality);
+    });
+    y.finish()
+}
+
+/// The error before the activation passes through it with the activation's largest slope (1.1 for
+/// silu, 1.13 for both gelu); the residual is one more addition.
+pub(super) fn linear(op: &Linear, x: &[Tensor], out: &TensorDesc) -> Expected {
+    let mut y = Elements::new(out.dtype, out.elements());
+    let mut product = Product::new(&x[0], &x[1]);
+    let mut rest = x[2..].iter();
+    let bias = if op.bias { rest.next() } else { None };
+    let residual = if op.residual { rest.next() } else { None };
+    let extra = usize::from(op.bias) + usize::from(op.residual);
+    product.integers &= bias.into_iter().chain(residual).all(|t| t.values.iter().all(|x| x.fract() == 0.0));
+    product.for_each(|i, sum, size| {
+        let b = bias.map_or(0.0, |t| t.values[i % product.n]);
+        let r = residual.map_or(0.0, |t| t.values[i]);
+        let Some(activation) = op.activation.unary() else {
+            let (bound, quality) = product.errors(extra, size + b.abs() + r.abs());
+            y.push(sum + b + r, bound, quality);
+            return;
+        };
+        let (before, probably) = product.errors(usize::from(op.bias), size + b.abs());
+        let after = apply(activation, sum + b);
+        let value = after.value + r;
+        // The bound of the activation is taken at the exact argument; where the argument moves,
+        // it moves with it by at most its slope.
+        let add = if op.residual { (value.abs() + after.bound) * U } else { 0.0 };
+        y.push(value, after.bound + 1.15 * before + add, after.quality + 1.15 * probably + add);
+    });
+    y.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unisono_core::DType;
+    use unisono_core::op::Activation;
+
+    fn tensor(shape: &[usize], values: &[f64]) -> Tensor {
+        Tensor { desc: TensorDesc::contiguous(DType::F32, shape).unwrap(), values: values.to_vec() }
+    }
+
+    #[test]
+    fn product_by_hand() {
+        let a = tensor(&[2, 2], &[1.0, 2.0, 3.0, 4.0]);
+        let b = tensor(&[2, 3], &[1.0, 0.0, -1.0, 0.5, 2.0, 1.0]);
+        let out = TensorDesc::contiguous(DType::F32, &[2, 3]).unwrap();
+        let y = matmul(&a, &b, &out);
+        assert_eq!(y.values, [2.0, 4.0, 1.0, 5.0, 8.0, 1.0]);
+        assert!(y.bounds.iter().all(|&b| b > 0.0 && b < 1e-5), "halves are not integers");
+    }
+
+    #[test]
+    fn integers_are_exact_and_an_empty_sum_is_zero() {
+        let out = TensorDesc::contiguous(DType::F32, &[1, 1]).unwrap();
+        let y = matmul(&tensor(&[1, 2], &[3.0, 4.0]), &tensor(&[2, 1], &[5.0, -6.0]), &out);
+        assert_eq!((y.values[0], y.bounds[0]), (-9.0, 0.0));
+        let y = matmul(&tensor(&[1, 0], &[]), &tensor(&[0, 1], &[]), &out);
+        assert_eq!((y.values[0], y.bounds[0]), (0.0, 0.0));
+    }
+
+    #[test]
+    fn epilogue_in_order() {
+        let out = TensorDesc::contiguous(DType::F32, &[1, 1]).unwrap();
+        let op = Linear { bias: true, activation: Activation::Silu, residual: true };
+        let x = [tensor(&[1, 1], &[2.0]), tensor(&[1, 1], &[3.0]), tensor(&[1], &[-4.0]), tensor(&[1, 1], &[10.0])];
+        let y = linear(&op, &x, &out);
+        assert!((y.values[0] - (10.0 + 1.761_594_155_955_764_9)).abs() < 1e-12);
+        let none = Linear { activation: Activation::None, ..op };
+        assert_eq!(linear(&none, &x, &out).values[0], 12.0);
+        assert_eq!(linear(&none, &x, &out).bounds[0], 0.0);
+    }
+}

@@ -1,0 +1,92 @@
+//! The oracle: every operation in f64, naive, written from the contract, on the inputs as stored.
+//!
+//! It returns a value and an error bound per element. It shares no code with a backend and no
+//! cleverness with anyone: each family is the formula of its documentation and a loop. The bounds
+//! are derived in `docs/numerics.md`; they hold for a fused kernel and for the decomposition with
+//! f32 temporaries.
+
+mod attention;
+mod elementwise;
+mod erf;
+mod linear;
+mod movement;
+mod norm;
+mod reduce;
+mod rope;
+mod softmax;
+
+use unisono_core::op::{Op, OpDesc};
+use unisono_core::{Error, Result, TensorDesc};
+
+use crate::check::Expected;
+use crate::data::read_logical;
+
+/// An operand in logical row-major order.
+#[derive(Clone, Debug)]
+pub(crate) struct Tensor {
+    /// As described.
+    pub(crate) desc: TensorDesc,
+    /// One number per element of the shape.
+    pub(crate) values: Vec<f64>,
+}
+
+impl Tensor {
+    fn read(desc: &TensorDesc, bytes: &[u8]) -> Result<Tensor> {
+        let values = read_logical(desc, bytes)
+            .ok_or_else(|| Error::invalid(format!("{} bytes are too few for {desc}", bytes.len())))?;
+        Ok(Tensor { desc: *desc, values })
+    }
+
+    /// Size of the last dimension.
+    fn last(&self) -> usize {
+        self.desc.shape.last().copied().unwrap_or(1)
+    }
+
+    /// Row `i` along the last dimension.
+    fn row(&self, i: usize) -> &[f64] {
+        let n = self.last();
+        &self.values[i * n..(i + 1) * n]
+    }
+
+    /// How many rows the last dimension has; 0 for an empty tensor.
+    fn rows(&self) -> usize {
+        self.values.len().checked_div(self.last()).unwrap_or(0)
+    }
+}
+
+/// What each output of `desc` must be. `initial` is the former content of outputs that are updated
+/// in place.
+pub(crate) fn evaluate(desc: &OpDesc, inputs: &[Vec<u8>], initial: &[Option<Vec<u8>>]) -> Result<Vec<Expected>> {
+    desc.validate()?;
+    if inputs.len() != desc.inputs.len() {
+        return Err(Error::invalid(format!("{} inputs given, {} needed", inputs.len(), desc.inputs.len()))
+            .with_op(desc.op.name(), desc.operands()));
+    }
+    let x: Vec<Tensor> = desc.inputs.iter().zip(inputs).map(|(d, b)| Tensor::read(d, b)).collect::<Result<_>>()?;
+    let out = &desc.outputs[0];
+    Ok(match &desc.op {
+        Op::Copy => vec![movement::copy(&x[0], out)],
+        Op::Concat(op) => vec![movement::concat(op.axis, &x, out)],
+        Op::GatherRows => vec![movement::gather_rows(&x[0], &x[1], out)],
+        Op::ScatterRows => {
+            let Some(Some(bytes)) = initial.first() else {
+                return Err(Error::invalid("scatter_rows needs the former content of dst"));
+            };
+            vec![movement::scatter_rows(&x[0], &x[1], &Tensor::read(out, bytes)?)]
+        }
+        Op::Unary(op) => vec![elementwise::unary(*op, &x[0], out)],
+        Op::Binary(op) => vec![elementwise::binary(*op, &x[0], &x[1], out)],
+        Op::SwiGlu => vec![elementwise::swiglu(&x[0], &x[1], out)],
+        Op::Reduce(op) => vec![reduce::reduce(op, &x[0], out)],
+        Op::ArgMax(op) => vec![reduce::argmax(op.axis, &x[0], out)],
+        Op::Softmax(op) => vec![softmax::softmax(op, &x, out)],
+        Op::RmsNorm(op) => vec![norm::rms_norm(op.eps, &x[0], &x[1], out)],
+        Op::LayerNorm(op) => vec![norm::layer_norm(op.eps, &x[0], &x[1], &x[2], out)],
+        Op::AddRmsNorm(op) => norm::add_rms_norm(op.eps, &x, &desc.outputs),
+        Op::Rope(op) => vec![rope::rope(op, &x, out)],
+        Op::MatMul => vec![linear::matmul(&x[0], &x[1], out)],
+        Op::Linear(op) => vec![linear::linear(op, &x, out)],
+        Op::Attention(op) => vec![attention::attention(op, &x, out)],
+        other => return Err(Error::internal(format!("the oracle does not know {}", other.name()))),
+    })
+}

@@ -1,0 +1,116 @@
+//! Movement: nothing is computed, so nothing may deviate. A cast rounds to nearest even.
+
+use unisono_core::{DType, TensorDesc};
+
+use super::Tensor;
+use crate::bound::{FLOOR, smallest_normal};
+use crate::check::Expected;
+use crate::data::{f32_to_bf16_bits, f32_to_f16_bits};
+
+/// `x` as `to` stores it, when it comes from `from`. Widening is exact.
+fn cast(from: DType, to: DType, x: f64) -> f64 {
+    if from == to || !to.is_float() {
+        return x;
+    }
+    // Every float type fits in f32, so the conversion to f32 is exact.
+    let single = x as f32;
+    match to {
+        DType::F16 => half::f16::from_bits(f32_to_f16_bits(single)).to_f64(),
+        DType::BF16 => half::bf16::from_bits(f32_to_bf16_bits(single)).to_f64(),
+        _ => x,
+    }
+}
+
+fn moved(from: DType, to: DType, values: Vec<f64>) -> Expected {
+    // A conversion may flush a subnormal number, on the way in or on the way out.
+    let flush_below = if from == to { 0.0 } else { smallest_normal(from).max(smallest_normal(to)).max(FLOOR) };
+    let zeros = vec![0.0; values.len()];
+    Expected { values, bounds: zeros.clone(), quality: zeros, flush_below, signed_zero: from == to && to.is_float() }
+}
+
+pub(super) fn copy(x: &Tensor, out: &TensorDesc) -> Expected {
+    let (from, to) = (x.desc.dtype, out.dtype);
+    moved(from, to, x.values.iter().map(|&v| cast(from, to, v)).collect())
+}
+
+pub(super) fn concat(axis: usize, x: &[Tensor], out: &TensorDesc) -> Expected {
+    let outer: usize = out.shape[..axis].iter().product();
+    let mut values = Vec::with_capacity(out.elements());
+    for i in 0..outer {
+        for part in x {
+            let block: usize = part.desc.shape[axis..].iter().product();
+            values.extend_from_slice(&part.values[i * block..(i + 1) * block]);
+        }
+    }
+    moved(out.dtype, out.dtype, values)
+}
+
+/// The row that an index names, if it is in range.
+fn row(index: f64, rows: usize) -> Option<usize> {
+    (index >= 0.0 && index < rows as f64).then_some(index as usize)
+}
+
+pub(super) fn gather_rows(table: &Tensor, indices: &Tensor, out: &TensorDesc) -> Expected {
+    let (from, to) = (table.desc.dtype, out.dtype);
+    let width: usize = table.desc.shape[1..].iter().product();
+    let mut values = Vec::with_capacity(out.elements());
+    for &index in &indices.values {
+        match row(index, table.desc.shape[0]) {
+            Some(r) => values.extend(table.values[r * width..(r + 1) * width].iter().map(|&v| cast(from, to, v))),
+            None => values.extend(std::iter::repeat_n(0.0, width)),
+        }
+    }
+    let mut expected = moved(from, to, values);
+    // A gap in the table may be read as zero of either sign; the rows themselves are compared.
+    expected.signed_zero = false;
+    expected
+}
+
+pub(super) fn scatter_rows(src: &Tensor, indices: &Tensor, dst: &Tensor) -> Expected {
+    let (from, to) = (src.desc.dtype, dst.desc.dtype);
+    let width: usize = src.desc.shape[1..].iter().product();
+    let mut values = dst.values.clone();
+    for (i, &index) in indices.values.iter().enumerate() {
+        if let Some(r) = row(index, dst.desc.shape[0]) {
+            for c in 0..width {
+                values[r * width + c] = cast(from, to, src.values[i * width + c]);
+            }
+        }
+    }
+    moved(from, to, values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensor(dtype: DType, shape: &[usize], values: &[f64]) -> Tensor {
+        Tensor { desc: TensorDesc::contiguous(dtype, shape).unwrap(), values: values.to_vec() }
+    }
+
+    #[test]
+    fn cast_rounds_to_even_and_overflows_to_infinity() {
+        assert_eq!(cast(DType::F32, DType::F16, 2049.0), 2048.0);
+        assert_eq!(cast(DType::F32, DType::F16, -65520.0), f64::NEG_INFINITY);
+        assert_eq!(cast(DType::F32, DType::BF16, 257.0), 256.0);
+        assert_eq!(cast(DType::F16, DType::F32, 0.1), 0.1);
+    }
+
+    #[test]
+    fn rows_move_and_strays_do_not() {
+        let table = tensor(DType::F32, &[2, 2], &[1.0, 2.0, 3.0, 4.0]);
+        let indices = tensor(DType::I32, &[3], &[1.0, -1.0, 2.0]);
+        let out = TensorDesc::contiguous(DType::F32, &[3, 2]).unwrap();
+        assert_eq!(gather_rows(&table, &indices, &out).values, [3.0, 4.0, 0.0, 0.0, 0.0, 0.0]);
+        let src = tensor(DType::F32, &[3, 2], &[9.0, 8.0, 7.0, 6.0, 5.0, 4.0]);
+        assert_eq!(scatter_rows(&src, &indices, &table).values, [1.0, 2.0, 9.0, 8.0]);
+    }
+
+    #[test]
+    fn concat_joins_the_axis() {
+        let a = tensor(DType::F32, &[2, 1], &[1.0, 2.0]);
+        let b = tensor(DType::F32, &[2, 2], &[3.0, 4.0, 5.0, 6.0]);
+        let out = TensorDesc::contiguous(DType::F32, &[2, 3]).unwrap();
+        assert_eq!(concat(1, &[a, b], &out).values, [1.0, 3.0, 4.0, 2.0, 5.0, 6.0]);
+    }
+}

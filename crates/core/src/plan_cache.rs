@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::backend::{Backend, Plan};
+use crate::backend::{Backend, Plan, Support};
 use crate::error::Result;
+use crate::fuse::fuse;
+use crate::op::OpDesc;
 use crate::program::Program;
 
 /// A bounded cache of plans of one device; the least recently used one leaves first.
@@ -32,7 +34,7 @@ impl PlanCache {
         PlanCache { capacity: capacity.max(1), state: Mutex::default() }
     }
 
-    /// The plan of `program`, compiled by `backend` if it is not known yet.
+    /// The plan of `program`, [fused](fuse) and compiled by `backend` if it is not known yet.
     pub fn get_or_compile(&self, backend: &dyn Backend, program: Program) -> Result<Arc<dyn Plan>> {
         {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -44,7 +46,8 @@ impl PlanCache {
             }
         }
         // Compiled outside the lock: it can take long, and two threads rarely want the same plan.
-        let plan = backend.compile(&program)?;
+        let native = |op: &OpDesc| backend.supports(op) == Support::Native;
+        let plan = backend.compile(&fuse(&program, &native)?)?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.plans.len() >= self.capacity {
             let oldest = state.plans.iter().min_by_key(|(_, e)| e.last_used).map(|(p, _)| p.clone());

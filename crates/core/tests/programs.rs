@@ -5,7 +5,7 @@ use unisono_core::op::{
 };
 use unisono_core::{
     DType, KernelChoice, Op, OpDesc, Operand, Program, ProgramBuilder, Reason, SlotKind, Step, Support, TensorDesc,
-    assign_blocks, decomposition, lower, support,
+    assign_blocks, decomposition, fuse, lower, support,
 };
 
 fn f32(shape: &[usize]) -> TensorDesc {
@@ -145,4 +145,65 @@ fn temporaries_share_blocks_only_when_their_lifetimes_allow() {
     assert_eq!(block(&t[2]), block(&t[0]), "t0 ended before t2 began");
     assert_eq!(plan.blocks.len(), 3);
     assert!(plan.blocks.iter().all(|&b| b == 64), "the unused temporary takes no memory");
+}
+
+#[test]
+fn decompositions_fuse_back_to_their_composites() {
+    let (a, b, bias, y) = (f32(&[4, 3]), f32(&[3, 5]), f32(&[5]), f32(&[4, 5]));
+    let mut composites = vec![(Op::SwiGlu, vec![y, y])];
+    for (has_bias, activation, residual) in
+        [(true, Activation::Silu, true), (true, Activation::None, false), (false, Activation::GeluTanh, false)]
+    {
+        let op = Op::Linear(Linear { bias: has_bias, activation, residual });
+        let inputs = [a, b].into_iter().chain(has_bias.then_some(bias)).chain(residual.then_some(y)).collect();
+        composites.push((op, inputs));
+    }
+    for (op, inputs) in composites {
+        let desc = OpDesc::new(op.clone(), inputs, vec![y]).unwrap();
+        let program = decomposition(&desc).unwrap();
+        assert!(program.steps().len() > 1);
+        let fused = fuse(&program, &|_| true).unwrap();
+        assert_eq!(fused.steps().iter().map(Step::desc).collect::<Vec<_>>(), [desc], "{op:?}");
+        assert_eq!(fuse(&program, &|d| !d.op.is_composite()).unwrap(), program, "declined");
+    }
+}
+
+#[test]
+fn fusion_keeps_what_somebody_else_reads() {
+    let y = f32(&[4, 4]);
+    let build = |kind: SlotKind, read_twice: bool| {
+        let mut b = ProgramBuilder::new();
+        let x = b.operand(SlotKind::Input, y);
+        let out = b.operand(SlotKind::Output, y);
+        let second = b.operand(SlotKind::Output, y);
+        let t = b.operand(kind, y);
+        b.push(Op::Unary(UnaryOp::Silu), &[x], &[t]).unwrap();
+        b.push(Op::Binary(BinaryOp::Mul), &[x, t], &[out]).unwrap();
+        if read_twice {
+            b.push(Op::Unary(UnaryOp::Neg), &[t], &[second]).unwrap();
+        }
+        fuse(&b.finish(), &|_| true).unwrap()
+    };
+    assert_eq!(names(&build(SlotKind::Temporary, false)), ["swiglu"]);
+    assert_eq!(names(&build(SlotKind::Temporary, true)), ["silu", "mul", "neg"]);
+    assert_eq!(names(&build(SlotKind::Output, false)), ["silu", "mul"]);
+
+    // The last step may overwrite what the first one has read; one step may not.
+    let mut b = ProgramBuilder::new();
+    let state = b.operand(SlotKind::State, y);
+    let t = b.operand(SlotKind::Temporary, y);
+    let up = b.operand(SlotKind::Input, y);
+    b.push(Op::Unary(UnaryOp::Silu), &[state], &[t]).unwrap();
+    b.push(Op::Binary(BinaryOp::Mul), &[t, up], &[state]).unwrap();
+    assert_eq!(names(&fuse(&b.finish(), &|_| true).unwrap()), ["silu", "mul"]);
+
+    let mut b = ProgramBuilder::new();
+    let x = b.operand(SlotKind::Input, y);
+    let weight = b.operand(SlotKind::Input, f32(&[4]));
+    let (sum, out) = (b.operand(SlotKind::Output, y), b.operand(SlotKind::Output, y));
+    b.push(Op::Binary(BinaryOp::Add), &[x, x], &[sum]).unwrap();
+    b.push(Op::RmsNorm(RmsNorm { eps: 1e-5.into() }), &[sum, weight], &[out]).unwrap();
+    let fused = fuse(&b.finish(), &|_| true).unwrap();
+    assert_eq!(names(&fused), ["add_rms_norm"]);
+    assert_eq!(fused.steps()[0].outputs, [sum, out]);
 }

@@ -1,2 +1,127 @@
-//! placeholder
-fn main() {}
+//! The `unisono` command: the front door for people. It parses arguments, calls the library
+//! crates and prints; everything it shows can be had from them as data.
+//!
+//! Exit codes: 0 all passed, 1 something failed, 2 bad usage, 3 device not found.
+
+mod check;
+mod devices;
+mod generate;
+mod job;
+mod output;
+mod reports;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Runs open transformer models on any device, and proves that every device computes the same.
+///
+/// Without a subcommand: finds every device, checks its conformance quickly, runs the embedded
+/// model on each, compares, prints a table and writes a report to ./unisono-report.
+#[derive(Parser)]
+#[command(name = "unisono", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List the devices of this machine.
+    Devices {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run the conformance suite.
+    Check(CheckArguments),
+    /// Generate text with a model.
+    Generate(GenerateArguments),
+}
+
+/// Arguments of `check`.
+#[derive(Args)]
+pub(crate) struct CheckArguments {
+    /// Device to check: an id, a vendor, an API, part of a name, or `auto`. Repeatable; every
+    /// device of the machine if absent.
+    #[arg(long = "device", value_name = "NAME")]
+    pub(crate) devices: Vec<String>,
+    /// How much to run.
+    #[arg(long, value_enum, default_value_t = Level::Quick)]
+    pub(crate) level: Level,
+    /// Run only cases with this id, prefix or glob. Repeatable.
+    #[arg(long = "case", value_name = "ID|GLOB")]
+    pub(crate) cases: Vec<String>,
+    /// Write report.json and report.html to this directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+    /// Print only failures and one line per device.
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+/// Arguments of `generate`.
+#[derive(Args)]
+pub(crate) struct GenerateArguments {
+    /// Text to continue.
+    #[arg(long)]
+    pub(crate) prompt: String,
+    /// Device to run on.
+    #[arg(long, value_name = "NAME", env = "UNISONO_DEVICE", default_value = "auto")]
+    pub(crate) device: String,
+    /// Directory with config.json, model.safetensors and tokenizer.json; the embedded model if
+    /// absent.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// Tokens to generate at most.
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    pub(crate) max_tokens: usize,
+}
+
+/// Levels of the suite.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Level {
+    /// About a minute on a software adapter.
+    Quick,
+    /// Every case.
+    Full,
+}
+
+impl From<Level> for unisono_conformance::Level {
+    fn from(level: Level) -> unisono_conformance::Level {
+        match level {
+            Level::Quick => unisono_conformance::Level::Quick,
+            Level::Full => unisono_conformance::Level::Full,
+        }
+    }
+}
+
+/// Whether everything that was checked passed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Passed,
+    Failed,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        None => job::run(),
+        Some(Command::Devices { json }) => devices::run(json),
+        Some(Command::Check(arguments)) => check::run(&arguments),
+        Some(Command::Generate(arguments)) => generate::run(&arguments),
+    };
+    match result {
+        Ok(Outcome::Passed) => ExitCode::SUCCESS,
+        Ok(Outcome::Failed) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            let kind = error.chain().find_map(|e| e.downcast_ref::<unisono::Error>()).map(unisono::Error::kind);
+            ExitCode::from(match kind {
+                Some(unisono::ErrorKind::DeviceNotFound) => 3,
+                _ if error.is::<output::Usage>() => 2,
+                _ => 1,
+            })
+        }
+    }
+}

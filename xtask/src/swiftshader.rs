@@ -38,7 +38,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 /// The library of an installed browser, or the one that an earlier run has unpacked.
 fn find(folder: &Path) -> Option<PathBuf> {
     let folders = [
-        folder.join("package/usr/lib/chromium"),
+        folder.to_owned(),
         "/usr/lib/chromium".into(),
         "/usr/lib/chromium-browser".into(),
         "/opt/google/chrome".into(),
@@ -72,7 +72,12 @@ fn fetch(folder: &Path) -> Result<PathBuf> {
     let unpacked = folder.join("package");
     run::run(Command::new("dpkg").arg("-x").args([&package, &unpacked]))?;
     fs::remove_file(&package)?;
-    find(folder).with_context(|| format!("{PACKAGE} no longer holds {LIBRARY}"))
+    // A few of the package's hundred megabytes are worth keeping.
+    let library = folder.join(LIBRARY);
+    fs::rename(unpacked.join("usr/lib/chromium").join(LIBRARY), &library)
+        .with_context(|| format!("{PACKAGE} no longer holds {LIBRARY}"))?;
+    fs::remove_dir_all(&unpacked)?;
+    Ok(library)
 }
 
 fn is_package(path: &Path) -> bool {

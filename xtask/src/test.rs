@@ -85,7 +85,11 @@ fn ensure_drivers(no_install: bool, allow_no_adapter: bool) -> Result<()> {
             warn_no_adapter();
             return Ok(());
         }
-        let why = if no_install { "--no-install was given" } else { "it can't be installed here" };
+        let why = if no_install {
+            "--no-install was given"
+        } else {
+            "only Debian's and Ubuntu's packages are installed unasked"
+        };
         bail!(
             "no Vulkan driver, and {why}.\n\
              Install Mesa's software drivers, which need no graphics card:\n    {install}\n\

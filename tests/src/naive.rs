@@ -6,7 +6,6 @@
 //! contract and stores once; nothing here is fast, everything should be easy to check.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use half::{bf16, f16};
@@ -24,10 +23,8 @@ pub const KERNEL: &str = "naive";
 #[derive(Debug)]
 pub struct Naive {
     info: DeviceInfo,
-    /// Held during a submission: submissions run one after the other, in the order they are made.
-    queue: Mutex<()>,
-    /// Plans, submissions, dispatches.
-    counts: [AtomicU64; 3],
+    /// Locked during every submission, so that they run one after the other.
+    queue: Mutex<Counters>,
 }
 
 impl Default for Naive {
@@ -35,22 +32,20 @@ impl Default for Naive {
         let mut info = DeviceInfo::new("naive", "Naive host backend", DeviceKind::Cpu);
         info.vendor = "cpu".into();
         info.api = "naive".into();
-        Naive { info, queue: Mutex::new(()), counts: Default::default() }
+        Naive { info, queue: Mutex::default() }
     }
 }
 
 /// Memory of the device.
-#[derive(Debug)]
-struct Memory(Mutex<Vec<u8>>);
-
-impl Memory {
-    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+type Memory = Mutex<Vec<u8>>;
 
 fn memory(bytes: Vec<u8>) -> Buffer {
-    Buffer::new(bytes.len() as u64, Arc::new(Memory(Mutex::new(bytes))))
+    Buffer::new(bytes.len() as u64, Arc::new(Memory::new(bytes)))
+}
+
+/// A kernel that panics must not take the device with it: poisoned locks are taken over.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A compiled program: there is nothing to compile beyond lowering.
@@ -72,10 +67,8 @@ impl Plan for NaivePlan {
 /// The selector: `supports`, `kernels` and `compile` all ask it, so they cannot disagree.
 fn select(desc: &OpDesc) -> Result<(), Reason> {
     desc.validate().map_err(|e| Reason::Invalid(e.to_string()))?;
-    match &desc.op {
-        op if op.is_composite() => Err(Reason::Op(format!("no kernel for {}", op.name()))),
-        _ => Ok(()),
-    }
+    let missing = || Reason::Op(format!("no kernel for {}", desc.op.name()));
+    (!desc.op.is_composite()).then_some(()).ok_or_else(missing)
 }
 
 impl Backend for Naive {
@@ -102,15 +95,15 @@ impl Backend for Naive {
     fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
         let end = offset.checked_add(bytes.len() as u64).ok_or_else(|| Error::invalid("offset overflows"))?;
         buffer.check_range(&(offset..end))?;
-        let _queue = self.queue.lock();
-        buffer.downcast::<Memory>()?.lock()[offset as usize..end as usize].copy_from_slice(bytes);
+        let _queue = lock(&self.queue);
+        lock(buffer.downcast::<Memory>()?)[offset as usize..end as usize].copy_from_slice(bytes);
         Ok(())
     }
 
     fn read(&self, buffer: &Buffer, range: Range<u64>) -> Readback {
-        let _queue = self.queue.lock();
+        let _queue = lock(&self.queue);
         Pending::ready(buffer.check_range(&range).and_then(|()| {
-            let memory = buffer.downcast::<Memory>()?.lock();
+            let memory = lock(buffer.downcast::<Memory>()?);
             Ok(memory[range.start as usize..range.end as usize].to_vec())
         }))
     }
@@ -126,7 +119,7 @@ impl Backend for Naive {
                 return Err(Reason::Op(format!("there is no kernel {name}")).into_error(&desc));
             }
         }
-        self.counts[0].fetch_add(1, Ordering::Relaxed);
+        lock(&self.queue).plans += 1;
         Ok(Arc::new(NaivePlan(program)))
     }
 
@@ -134,7 +127,7 @@ impl Backend for Naive {
         let foreign = || Error::invalid("the plan belongs to another device");
         let NaivePlan(program) = plan.as_any().downcast_ref().ok_or_else(foreign)?;
         bindings.validate(program)?;
-        let _queue = self.queue.lock();
+        let mut counters = lock(&self.queue);
         let mut slots = Vec::new();
         for (i, slot) in program.slots().iter().enumerate() {
             slots.push(match (&slot.kind, bindings.get(SlotId(i as u32))) {
@@ -147,23 +140,19 @@ impl Backend for Naive {
         for step in program.steps() {
             run_step(step, &slots)?;
         }
-        self.counts[1].fetch_add(1, Ordering::Relaxed);
-        self.counts[2].fetch_add(program.steps().len() as u64, Ordering::Relaxed);
+        counters.submissions += 1;
+        counters.dispatches += program.steps().len() as u64;
         Ok(Pending::ready(Ok(())))
     }
 
     fn counters(&self) -> Counters {
-        let [plans, submissions, dispatches] = self.counts.each_ref().map(|c| c.load(Ordering::Relaxed));
-        Counters { plans, submissions, dispatches, ..Counters::default() }
+        *lock(&self.queue)
     }
 }
 
 /// Where each element lies within the slot, in elements and in row-major order of its index.
 fn positions(operand: &Operand) -> Vec<usize> {
-    let mut all = Vec::with_capacity(operand.desc.elements());
-    if !operand.desc.is_empty() {
-        all.push(operand.offset);
-    }
+    let mut all = vec![operand.offset];
     for (&size, &stride) in operand.desc.shape.iter().zip(operand.desc.strides.iter()) {
         all = all.iter().flat_map(|&at| (0..size).map(move |i| at + i * stride)).collect();
     }
@@ -175,7 +164,7 @@ type Raw = [u8; 4];
 
 fn load_raw(slots: &[Buffer], operand: &Operand) -> Result<Vec<Raw>> {
     let size = operand.desc.dtype.block_bytes();
-    let memory = slots[operand.slot.index()].downcast::<Memory>()?.lock();
+    let memory = lock(slots[operand.slot.index()].downcast::<Memory>()?);
     let element = |at: usize| std::array::from_fn(|i| if i < size { memory[at * size + i] } else { 0 });
     Ok(positions(operand).into_iter().map(element).collect())
 }
@@ -183,7 +172,7 @@ fn load_raw(slots: &[Buffer], operand: &Operand) -> Result<Vec<Raw>> {
 /// Writes `elements`, row-major from element number `first` on.
 fn store_raw(slots: &[Buffer], operand: &Operand, first: usize, elements: &[Raw]) -> Result<()> {
     let size = operand.desc.dtype.block_bytes();
-    let mut memory = slots[operand.slot.index()].downcast::<Memory>()?.lock();
+    let mut memory = lock(slots[operand.slot.index()].downcast::<Memory>()?);
     for (at, element) in positions(operand).into_iter().skip(first).zip(elements) {
         memory[at * size..(at + 1) * size].copy_from_slice(&element[..size]);
     }
@@ -240,42 +229,38 @@ fn run_step(step: &Step, slots: &[Buffer]) -> Result<()> {
         Op::Concat(op) => {
             let parts: Vec<_> = step.inputs.iter().map(|x| load_raw(slots, x)).collect::<Result<_>>()?;
             let outer: usize = y.desc.shape[..op.axis].iter().product();
-            let mut joined = Vec::new();
-            for o in 0..outer {
-                for part in &parts {
-                    let n = part.len() / outer;
-                    joined.extend_from_slice(&part[o * n..(o + 1) * n]);
-                }
-            }
-            return store_raw(slots, y, 0, &joined);
+            let slice = |part: &Vec<Raw>, o: usize| part[o * (part.len() / outer)..][..part.len() / outer].to_vec();
+            let joined = (0..outer).flat_map(|o| parts.iter().flat_map(move |part| slice(part, o)));
+            return store_raw(slots, y, 0, &joined.collect::<Vec<_>>());
         }
         Op::GatherRows => {
             let table = cast(slots, &step.inputs[0], &y.desc)?;
-            let (rows, width) = (shape(0)[0], shape(0)[1..].iter().product::<usize>());
-            let zero = encode(y.desc.dtype, 0.0)?;
-            let mut out = Vec::new();
-            for index in input(1)? {
-                match in_range(index, rows) {
-                    Some(row) => out.extend_from_slice(&table[row * width..(row + 1) * width]),
-                    None => out.extend(std::iter::repeat_n(zero, width)),
-                }
-            }
-            return store_raw(slots, y, 0, &out);
+            let width = shape(0)[1..].iter().product::<usize>();
+            let zeros = vec![Raw::default(); width];
+            let row = |index| in_range(index, shape(0)[0]).map_or(&zeros[..], |row| &table[row * width..][..width]);
+            let rows: Vec<Raw> = input(1)?.into_iter().flat_map(row).copied().collect();
+            return store_raw(slots, y, 0, &rows);
         }
         Op::ScatterRows => {
             let src = cast(slots, &step.inputs[0], &y.desc)?;
             let width = shape(0)[1..].iter().product::<usize>();
             for (i, index) in input(1)?.into_iter().enumerate() {
                 if let Some(row) = in_range(index, y.desc.shape[0]) {
-                    store_raw(slots, y, row * width, &src[i * width..(i + 1) * width])?;
+                    store_raw(slots, y, row * width, &src[i * width..][..width])?;
                 }
             }
             return Ok(());
         }
         Op::Unary(op) => input(0)?.into_iter().map(|x| unary(*op, x)).collect::<Result<_>>()?,
         Op::Binary(op) => {
-            let b = input(1)?;
-            input(0)?.into_iter().zip(b).map(|(a, b)| binary(*op, a, b)).collect::<Result<_>>()?
+            let f: fn((f64, f64)) -> f64 = match op {
+                BinaryOp::Add => |(a, b)| a + b,
+                BinaryOp::Sub => |(a, b)| a - b,
+                BinaryOp::Mul => |(a, b)| a * b,
+                BinaryOp::Div => |(a, b)| a / b,
+                _ => return Err(no_kernel(op.name())),
+            };
+            input(0)?.into_iter().zip(input(1)?).map(f).collect()
         }
         Op::Reduce(op) => along(&input(0)?, shape(0), op.axis, |x| match op.op {
             ReduceOp::Sum => Ok(x.iter().sum()),
@@ -354,21 +339,9 @@ fn unary(op: UnaryOp, x: f64) -> Result<f64> {
     })
 }
 
-fn binary(op: BinaryOp, a: f64, b: f64) -> Result<f64> {
-    Ok(match op {
-        BinaryOp::Add => a + b,
-        BinaryOp::Sub => a - b,
-        BinaryOp::Mul => a * b,
-        BinaryOp::Div => a / b,
-        _ => return Err(no_kernel(op.name())),
-    })
-}
-
 /// `erf x = 2/√π · e^(−x²) · Σ 2ⁿ x²ⁿ⁺¹ / (1·3·…·(2n+1))`: every term has the sign of x.
 fn erf(x: f64) -> f64 {
-    if x.is_nan() || x.abs() > 6.0 {
-        return if x.is_nan() { x } else { x.signum() };
-    }
+    let x = x.clamp(-6.0, 6.0);
     let (mut term, mut sum, mut n) = (x, x, 1.0);
     while term.abs() > 1e-17 * sum.abs() {
         n += 2.0;
@@ -388,12 +361,9 @@ fn softmax(op: &Softmax, x: &[f64], shape: &[usize], mask: Option<&[f64]>, limit
         };
         let scores: Vec<f64> = row.iter().enumerate().map(score).collect();
         let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        if max == f64::NEG_INFINITY {
-            y.extend(std::iter::repeat_n(0.0, n));
-            continue;
-        }
-        let total: f64 = scores.iter().map(|s| (s - max).exp()).sum();
-        y.extend(scores.iter().map(|s| (s - max).exp() / total));
+        let weight = |&s: &f64| if s == f64::NEG_INFINITY { 0.0 } else { (s - max).exp() };
+        let total: f64 = scores.iter().map(weight).sum();
+        y.extend(scores.iter().map(|s| weight(s) / if total == 0.0 { 1.0 } else { total }));
     }
     y
 }
@@ -401,19 +371,16 @@ fn softmax(op: &Softmax, x: &[f64], shape: &[usize], mask: Option<&[f64]>, limit
 fn rope(op: &Rope, shape: &[usize], table: &[usize], [x, cos, sin, positions]: [&[f64]; 4]) -> Vec<f64> {
     let (heads, dim, half) = (shape[2], shape[3], table[1]);
     let mut y = x.to_vec();
-    for (t, &position) in positions.iter().enumerate() {
-        for head in 0..heads {
-            let base = (t * heads + head) * dim;
-            for i in 0..half {
-                let (c, s) =
-                    in_range(position, table[0]).map_or((0.0, 0.0), |row| (cos[row * half + i], sin[row * half + i]));
-                let (first, second) = match op.pairing {
-                    RopePairing::Interleaved => (base + 2 * i, base + 2 * i + 1),
-                    RopePairing::HalfSplit => (base + i, base + i + half),
-                };
-                y[first] = x[first] * c - x[second] * s;
-                y[second] = x[second] * c + x[first] * s;
-            }
+    for (head, base) in (0..x.len()).step_by(dim.max(1)).enumerate() {
+        let row = in_range(positions[head / heads], table[0]);
+        for i in 0..half {
+            let (c, s) = row.map_or((0.0, 0.0), |row| (cos[row * half + i], sin[row * half + i]));
+            let (first, second) = match op.pairing {
+                RopePairing::Interleaved => (base + 2 * i, base + 2 * i + 1),
+                RopePairing::HalfSplit => (base + i, base + i + half),
+            };
+            y[first] = x[first] * c - x[second] * s;
+            y[second] = x[second] * c + x[first] * s;
         }
     }
     y
@@ -425,11 +392,8 @@ fn matmul(a: &[f64], a_shape: &[usize], b: &[f64], b_shape: &[usize]) -> Vec<f64
     let mut y = vec![0.0; batch * m * n];
     for (row, out) in y.chunks_exact_mut(n.max(1)).enumerate() {
         let matrix = row / m * k * n;
-        for i in 0..k {
-            let weight = a[row * k + i];
-            for (sum, b) in out.iter_mut().zip(&b[matrix + i * n..matrix + (i + 1) * n]) {
-                *sum += weight * b;
-            }
+        for (i, a) in a[row * k..][..k].iter().enumerate() {
+            out.iter_mut().zip(&b[matrix + i * n..][..n]).for_each(|(sum, b)| *sum += a * b);
         }
     }
     y

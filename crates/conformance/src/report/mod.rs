@@ -209,3 +209,6 @@ pub struct Worst {
     /// How far apart they may be.
     pub bound: Number,
 }
+
+#[cfg(test)]
+mod tests;

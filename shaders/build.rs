@@ -18,6 +18,9 @@ mod table;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
+/// Built-in values that wesl does not know yet; sources write them as attributes of their own.
+const NEWER_BUILTINS: [&str; 2] = ["subgroup_id", "num_subgroups"];
+
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=wesl");
     println!("cargo::rerun-if-changed=src/table.rs");
@@ -53,7 +56,8 @@ fn assemble(row: &table::Row) -> Result<String> {
     wesl.set_mangler(ManglerKind::None);
     wesl.set_features(row.features.iter().map(|&f| (f, true)));
     let path: ModulePath = format!("package::{}", row.file.replace('/', "::")).parse()?;
-    Ok(wesl.compile(&path).map_err(|e| e.to_string())?.to_string())
+    let text = wesl.compile(&path).map_err(|e| e.to_string())?.to_string();
+    Ok(NEWER_BUILTINS.iter().fold(text, |text, name| text.replace(&format!("@{name} "), &format!("@builtin({name}) "))))
 }
 
 /// The access of each storage binding, in order; an error unless they are numbered from 0 without

@@ -1,0 +1,191 @@
+//! The backend: buffers, plans and their execution under one lock.
+//!
+//! Everything runs before the call returns. One lock around execution orders what several threads
+//! submit, and gives each submission all the threads of the pool.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use unisono_core::{
+    Backend, Bindings, Buffer, BufferDesc, Counters, DeviceInfo, Error, OpDesc, Plan, Program, Readback, Result,
+    Support, Ticket, support,
+};
+
+use crate::buffer::{CpuBuffer, Meter};
+use crate::device;
+use crate::plan::CpuPlan;
+use crate::pool::Pool;
+use crate::select;
+use crate::simd::Simd;
+
+/// Which vector instructions the backend uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SimdLevel {
+    /// The best that this processor has.
+    #[default]
+    Auto,
+    /// Only what every processor of this architecture has. For tests of the fallback.
+    Portable,
+}
+
+/// Settings of a [`CpuBackend`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuOptions {
+    /// Threads to compute with, the calling one included; by default one per processor core that
+    /// this process may use.
+    pub threads: Option<usize>,
+    /// Which vector instructions to use.
+    pub simd: SimdLevel,
+}
+
+/// The CPU as a device.
+#[derive(Debug)]
+pub struct CpuBackend {
+    info: DeviceInfo,
+    simd: Simd,
+    pool: Mutex<Pool>,
+    meter: Arc<Meter>,
+    kernels: Mutex<HashSet<Arc<str>>>,
+    plans: AtomicU64,
+    submissions: AtomicU64,
+    dispatches: AtomicU64,
+}
+
+impl CpuBackend {
+    /// Opens the CPU with every core and the best vector instructions.
+    pub fn new() -> Result<Arc<CpuBackend>> {
+        CpuBackend::with_options(CpuOptions::default())
+    }
+
+    /// Opens the CPU with these settings. An error where `threads` is 0 or absurd.
+    pub fn with_options(options: CpuOptions) -> Result<Arc<CpuBackend>> {
+        const MOST_THREADS: usize = 1024;
+        let available = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = options.threads.unwrap_or_else(available);
+        if threads == 0 || threads > MOST_THREADS {
+            let message = format!("{threads} threads; 1 to {MOST_THREADS} are possible");
+            return Err(Error::invalid(message).on_device("cpu"));
+        }
+        let simd = match options.simd {
+            SimdLevel::Auto => Simd::detect(),
+            SimdLevel::Portable => Simd::Portable,
+        };
+        let pool = Pool::new(threads);
+        let info = device::describe(simd, pool.threads());
+        let meter = Arc::new(Meter::new(info.max_buffer_bytes));
+        Ok(Arc::new(CpuBackend {
+            info,
+            simd,
+            pool: Mutex::new(pool),
+            meter,
+            kernels: Mutex::default(),
+            plans: AtomicU64::new(0),
+            submissions: AtomicU64::new(0),
+            dispatches: AtomicU64::new(0),
+        }))
+    }
+
+    /// The execution lock. A panic under it leaves at worst unfinished tensors behind.
+    fn execution(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first byte of `range` of a buffer of this device.
+    fn address(&self, buffer: &Buffer, range: &Range<u64>) -> Result<*mut u8> {
+        let own = buffer.downcast::<CpuBuffer>()?;
+        if !own.belongs_to(&self.meter) {
+            return Err(Error::invalid("the buffer belongs to another device"));
+        }
+        buffer.check_range(range)?;
+        Ok(own.ptr().wrapping_add(range.start as usize))
+    }
+
+    fn copy_out(&self, buffer: &Buffer, range: &Range<u64>) -> Result<Vec<u8>> {
+        let from = self.address(buffer, range)?;
+        let len = (range.end - range.start) as usize;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len).map_err(|_| {
+            Error::new(unisono_core::ErrorKind::OutOfMemory, format!("cannot allocate {len} bytes to read into"))
+        })?;
+        let _lock = self.execution();
+        // SAFETY: the range lies inside the buffer, whose memory is initialised, and the execution
+        // lock keeps writers away.
+        bytes.extend_from_slice(unsafe { std::slice::from_raw_parts(from, len) });
+        Ok(bytes)
+    }
+
+    fn run(&self, plan: &Arc<dyn Plan>, bindings: &Bindings) -> Result<()> {
+        let plan = plan.as_any().downcast_ref::<CpuPlan>().filter(|p| p.belongs_to(&self.meter));
+        let plan = plan.ok_or_else(|| Error::invalid("the plan was compiled by another device"))?;
+        bindings.validate(plan.program())?;
+        let pool = self.execution();
+        self.submissions.fetch_add(1, Ordering::Relaxed);
+        let run = catch_unwind(AssertUnwindSafe(|| plan.run(bindings, &pool, self.simd)));
+        let steps = run.map_err(|_| Error::internal("a kernel panicked"))??;
+        self.dispatches.fetch_add(steps, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Backend for CpuBackend {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn supports(&self, op: &OpDesc) -> Support {
+        support(op, &select::native)
+    }
+
+    fn kernels(&self, op: &OpDesc) -> Vec<Arc<str>> {
+        if op.validate().is_err() {
+            return Vec::new();
+        }
+        select::candidates(op).iter().map(|c| c.name(&op.op)).collect()
+    }
+
+    fn alloc(&self, desc: &BufferDesc) -> Result<Buffer> {
+        let buffer = CpuBuffer::new(desc.bytes, &self.meter)?;
+        Ok(Buffer::new(desc.bytes, Arc::new(buffer)))
+    }
+
+    fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+        let range = offset..offset.saturating_add(bytes.len() as u64);
+        let to = self.address(buffer, &range).map_err(|e| e.on_device("cpu"))?;
+        let _lock = self.execution();
+        // SAFETY: the range lies inside the buffer, and the execution lock keeps everybody else
+        // away; `bytes` is a host slice, never device memory.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+        Ok(())
+    }
+
+    fn read(&self, buffer: &Buffer, range: Range<u64>) -> Readback {
+        Readback::ready(self.copy_out(buffer, &range).map_err(|e| e.on_device("cpu")))
+    }
+
+    fn compile(&self, program: &Program) -> Result<Arc<dyn Plan>> {
+        let plan = CpuPlan::new(program, &self.meter)?;
+        self.plans.fetch_add(1, Ordering::Relaxed);
+        self.kernels.lock().unwrap_or_else(PoisonError::into_inner).extend(plan.distinct_kernels());
+        Ok(Arc::new(plan))
+    }
+
+    fn submit(&self, plan: &Arc<dyn Plan>, bindings: &Bindings) -> Result<Ticket> {
+        self.run(plan, bindings).map_err(|e| e.on_device("cpu"))?;
+        Ok(Ticket::ready(Ok(())))
+    }
+
+    fn counters(&self) -> Counters {
+        let (bytes_now, bytes_peak) = self.meter.read();
+        Counters {
+            plans: self.plans.load(Ordering::Relaxed),
+            kernels: self.kernels.lock().unwrap_or_else(PoisonError::into_inner).len() as u64,
+            submissions: self.submissions.load(Ordering::Relaxed),
+            dispatches: self.dispatches.load(Ordering::Relaxed),
+            bytes_now,
+            bytes_peak,
+        }
+    }
+}

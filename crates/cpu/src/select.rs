@@ -1,0 +1,104 @@
+//! The one place that decides which kernel serves an operation.
+//!
+//! `supports`, `kernels` and `compile` all ask [`candidates`], so they cannot disagree. Every
+//! kernel that is able to serve an operation is a candidate; the order says which one is fastest.
+
+use std::sync::Arc;
+
+use unisono_core::{Error, ErrorKind, KernelChoice, Op, OpDesc, Reason, Result, TensorDesc};
+
+use crate::kernels::{KernelFn, attention, elementwise, matmul, movement, norm, reduce, rope, small, softmax};
+
+/// Rows of `a` up to which reading the other operand in place beats the packed product.
+const FEW_ROWS: usize = 8;
+
+/// The part of a name after the operation, and the kernel.
+type Entry = (&'static str, KernelFn);
+
+/// A kernel that can serve an operation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate {
+    variant: &'static str,
+    /// The kernel.
+    pub(crate) run: KernelFn,
+}
+
+impl Candidate {
+    /// The name in plans and reports: the operation's name and the kernel's.
+    pub(crate) fn name(&self, op: &Op) -> Arc<str> {
+        format!("{}.{}", op.name(), self.variant).into()
+    }
+}
+
+/// Every kernel that can serve the valid operation `desc`, the best first.
+pub(crate) fn candidates(desc: &OpDesc) -> Vec<Candidate> {
+    let list: Vec<Entry> = match &desc.op {
+        Op::Copy if movement::is_block_copy(&desc.inputs[0], &desc.outputs[0]) => {
+            vec![("bytes", movement::copy_bytes), ("strided", movement::copy)]
+        }
+        Op::Copy => vec![("strided", movement::copy)],
+        Op::Concat(_) => vec![("parts", movement::concat)],
+        Op::GatherRows => vec![("rows", movement::gather_rows)],
+        Op::ScatterRows => vec![("rows", movement::scatter_rows)],
+        Op::Unary(op) if unisono_core::op::UnaryOp::ALL.contains(op) => vec![("blocks", elementwise::unary)],
+        Op::Binary(op) if unisono_core::op::BinaryOp::ALL.contains(op) => vec![("blocks", elementwise::binary)],
+        Op::Reduce(r) if unisono_core::op::ReduceOp::ALL.contains(&r.op) => {
+            if reduce::has_columns(&desc.inputs[0], r.axis) {
+                vec![("columns", reduce::reduce_columns), ("rows", reduce::reduce_rows)]
+            } else {
+                vec![("rows", reduce::reduce_rows), ("columns", reduce::reduce_columns)]
+            }
+        }
+        Op::ArgMax(_) => vec![("rows", reduce::argmax)],
+        Op::Softmax(_) => vec![("rows", softmax::softmax)],
+        Op::RmsNorm(_) | Op::LayerNorm(_) => vec![("rows", norm::norm)],
+        Op::Rope(_) => vec![("heads", rope::rope)],
+        Op::MatMul => products(desc),
+        Op::SwiGlu => vec![("blocks", elementwise::swiglu)],
+        Op::Linear(l) if unisono_core::op::Activation::ALL.contains(&l.activation) => products(desc),
+        Op::AddRmsNorm(_) => vec![("rows", norm::add_rms_norm)],
+        Op::Attention(_) => vec![("tiles", attention::attention)],
+        _ => Vec::new(),
+    };
+    list.into_iter().map(|(variant, run)| Candidate { variant, run }).collect()
+}
+
+fn products(desc: &OpDesc) -> Vec<Entry> {
+    let (a, b) = (&desc.inputs[0], &desc.inputs[1]);
+    let r = b.rank();
+    let unit = |d: &TensorDesc, axis: usize| d.strides[axis] == 1 || d.shape[axis] <= 1;
+    let few = a.shape[r - 2] <= FEW_ROWS;
+    let mut list: Vec<Entry> = vec![("gemm", matmul::product)];
+    if unit(b, r - 1) {
+        list.insert(if few { 0 } else { list.len() }, ("add_rows", small::add_rows));
+    }
+    if unit(b, r - 2) {
+        list.insert(if few { 0 } else { list.len() }, ("dot_rows", small::dot_rows));
+    }
+    list
+}
+
+/// Whether there is a kernel, else why not.
+pub(crate) fn native(desc: &OpDesc) -> Result<(), Reason> {
+    if candidates(desc).is_empty() {
+        return Err(Reason::Op(format!("the CPU backend has no kernel for {}", desc.op.name())));
+    }
+    Ok(())
+}
+
+/// The kernel for a step.
+pub(crate) fn select(desc: &OpDesc, choice: &KernelChoice) -> Result<Candidate> {
+    let list = candidates(desc);
+    let found = match choice {
+        KernelChoice::Named(name) => list.iter().find(|c| c.name(&desc.op) == *name),
+        KernelChoice::Auto | KernelChoice::Decompose => list.first(),
+    };
+    found.copied().ok_or_else(|| {
+        let names: Vec<_> = list.iter().map(|c| c.name(&desc.op).to_string()).collect();
+        let message = match choice {
+            KernelChoice::Named(name) => format!("no kernel {name:?} can serve this; available: {}", names.join(", ")),
+            _ => "the CPU backend has no kernel for this".to_owned(),
+        };
+        Error::new(ErrorKind::Unsupported, message).with_op(desc.op.name(), desc.operands())
+    })
+}

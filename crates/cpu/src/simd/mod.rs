@@ -1,0 +1,73 @@
+//! Vector code, chosen at run time.
+//!
+//! Most loops are written once, in plain Rust that compilers vectorise (no branches, explicit
+//! lanes for sums), and compiled twice: with AVX2, FMA and F16C, and with whatever the target
+//! guarantees (SSE2, NEON, WebAssembly SIMD, nothing). [`simd_fn`] builds that pair. Only the dot
+//! products and the conversions to and from `f16` use intrinsics.
+
+pub(crate) mod convert;
+pub(crate) mod dot;
+pub(crate) mod math;
+pub(crate) mod reduce;
+
+/// Which vector code to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Simd {
+    /// AVX2, FMA and F16C. Only [`Simd::detect`] gives it, after it saw all three.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// What every processor of the target architecture has.
+    Portable,
+}
+
+impl Simd {
+    /// The best level of this processor.
+    pub(crate) fn detect() -> Simd {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2")
+            && std::arch::is_x86_feature_detected!("fma")
+            && std::arch::is_x86_feature_detected!("f16c")
+        {
+            return Simd::Avx2;
+        }
+        Simd::Portable
+    }
+
+    /// The instruction sets in use, for the device's description.
+    pub(crate) fn features(self) -> &'static [&'static str] {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx2 => &["avx2", "fma", "f16c"],
+            Simd::Portable => &["portable"],
+        }
+    }
+}
+
+/// Defines a function with a leading [`Simd`] argument that runs `$body::<true>` compiled for AVX2
+/// and FMA, or `$body::<false>` compiled for the target's baseline. The flag says whether a fused
+/// multiply-add is one instruction.
+macro_rules! simd_fn {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident) => {
+        $(#[$doc])*
+        $vis fn $name(simd: $crate::simd::Simd, $($arg: $ty),*) $(-> $ret)? {
+            #[cfg(target_arch = "x86_64")]
+            if simd == $crate::simd::Simd::Avx2 {
+                #[target_feature(enable = "avx2,fma,f16c")]
+                fn avx2($($arg: $ty),*) $(-> $ret)? {
+                    $body::<true>($($arg),*)
+                }
+                // SAFETY: `Simd::Avx2` exists only where the processor has these features.
+                return unsafe { avx2($($arg),*) };
+            }
+            let _ = simd;
+            $body::<false>($($arg),*)
+        }
+    };
+}
+pub(crate) use simd_fn;
+
+/// `a·b + c`, fused where that is one instruction.
+#[inline(always)]
+pub(crate) fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FMA { a.mul_add(b, c) } else { a * b + c }
+}

@@ -112,8 +112,7 @@ impl TokenIds {
 impl LlamaConfig {
     /// Parses and checks `config.json`. The error names the field and what is wrong with it.
     pub fn from_json(json: &[u8]) -> Result<LlamaConfig> {
-        let raw: RawConfig =
-            serde_json::from_slice(json).map_err(|e| Error::invalid(format!("config.json: {e}")))?;
+        let raw: RawConfig = serde_json::from_slice(json).map_err(|e| Error::invalid(format!("config.json: {e}")))?;
         check_architecture(&raw)?;
         let parameters = raw.rope_parameters.unwrap_or_default();
         let rope_theta = raw.rope_theta.or(parameters.rope_theta).unwrap_or(10_000.0);
@@ -125,7 +124,10 @@ impl LlamaConfig {
         let heads = raw.num_attention_heads;
         let head_dim = raw.head_dim.unwrap_or(raw.hidden_size.checked_div(heads).unwrap_or(0));
         if raw.head_dim.is_none() && heads != 0 && !raw.hidden_size.is_multiple_of(heads) {
-            return Err(invalid(format!("num_attention_heads {heads} does not divide hidden_size {}", raw.hidden_size)));
+            return Err(invalid(format!(
+                "num_attention_heads {heads} does not divide hidden_size {}",
+                raw.hidden_size
+            )));
         }
         let config = LlamaConfig {
             hidden_size: raw.hidden_size,

@@ -5,14 +5,14 @@
 //!
 //! A [`Source`] names a checkpoint (a Hugging Face directory, bytes in memory, or the
 //! embedded tiny Llama), [`Model::load`] puts its weights on a device, a [`Session`]
-//! holds the key-value cache of one conversation, and [`verify`] checks a device against golden
+//! holds the key-value cache of one conversation, and [`verify_source`] checks a device against golden
 //! results of an independent implementation.
 #![forbid(unsafe_code)]
 
 mod config;
 mod detokenizer;
-mod embedded;
 mod generate;
+mod goldens;
 mod llama;
 mod model;
 mod rope;
@@ -25,11 +25,13 @@ mod weights;
 
 pub use config::{LlamaConfig, RopeScaling};
 pub use detokenizer::Detokenizer;
-pub use embedded::{goldens, tiny_llama};
 pub use generate::{GenerateOptions, Generation, StopReason};
+pub use goldens::{Golden, Goldens};
 pub use model::{Model, ModelOptions};
 pub use rope::{RopeTables, rope_tables};
 pub use session::Session;
 pub use source::Source;
 pub use tokenizer::Tokenizer;
-pub use verify::{Golden, Goldens, PromptResult, Verification, verify, verify_async, verify_model_async};
+#[cfg(not(target_family = "wasm"))]
+pub use verify::verify_source;
+pub use verify::{PromptResult, Verification, verify_source_async};

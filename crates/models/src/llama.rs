@@ -81,17 +81,20 @@ impl StepInputs {
 
 impl Llama {
     /// Uploads all weights, and rotary tables for `context_len` positions.
-    pub(crate) fn load(device: &Device, config: &LlamaConfig, weights: &Weights<'_>, context_len: usize) -> Result<Llama> {
+    pub(crate) fn load(
+        device: &Device,
+        config: &LlamaConfig,
+        weights: &Weights<'_>,
+        context_len: usize,
+    ) -> Result<Llama> {
         let mut parameters = 0;
         let mut get = |name: &str, shape: &[usize]| {
             parameters += shape.iter().map(|&n| n as u64).product::<u64>();
             weights.upload(device, name, shape)
         };
         let hidden = config.hidden_size;
-        let (q_size, kv_size) = (
-            config.num_attention_heads * config.head_dim,
-            config.num_key_value_heads * config.head_dim,
-        );
+        let (q_size, kv_size) =
+            (config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim);
         let embedding = get("model.embed_tokens.weight", &[config.vocab_size, hidden])?;
         let mut layers = Vec::new();
         for i in 0..config.num_hidden_layers {
@@ -125,7 +128,12 @@ impl Llama {
     }
 
     /// An empty cache.
-    pub(crate) fn cache(device: &Device, config: &LlamaConfig, context_len: usize, dtype: DType) -> Result<Vec<LayerCache>> {
+    pub(crate) fn cache(
+        device: &Device,
+        config: &LlamaConfig,
+        context_len: usize,
+        dtype: DType,
+    ) -> Result<Vec<LayerCache>> {
         let shape = [context_len, config.num_key_value_heads, config.head_dim];
         let layer = || Ok(LayerCache { k: device.zeros(dtype, &shape)?, v: device.zeros(dtype, &shape)? });
         (0..config.num_hidden_layers).map(|_| layer()).collect()

@@ -11,8 +11,8 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// From the content of `tokenizer.json`.
     pub fn from_bytes(json: &[u8]) -> Result<Tokenizer> {
-        let inner = tokenizers::Tokenizer::from_bytes(json)
-            .map_err(|e| Error::invalid(format!("tokenizer.json: {e}")))?;
+        let inner =
+            tokenizers::Tokenizer::from_bytes(json).map_err(|e| Error::invalid(format!("tokenizer.json: {e}")))?;
         Ok(Tokenizer { inner })
     }
 

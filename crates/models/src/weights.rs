@@ -75,7 +75,8 @@ impl<'a> Weights<'a> {
             }
         };
         if info.shape != shape {
-            let message = format!("{file}: tensor {name} has shape {:?}, the configuration asks for {shape:?}", info.shape);
+            let message =
+                format!("{file}: tensor {name} has shape {:?}, the configuration asks for {shape:?}", info.shape);
             return Err(Error::shape(message));
         }
         Ok((dtype, shard.read(name, info)?))
@@ -87,7 +88,8 @@ impl<'a> OpenShard<'a> {
         let (prefix, size) = shard.data.range(0, 8).map_err(|e| named(shard, &e))?;
         let length = u64::from_le_bytes(prefix.as_ref().try_into().map_err(|_| truncated(shard))?);
         if length > MAX_HEADER || length > size.saturating_sub(8) {
-            let message = format!("the header claims {length} bytes, the file has {size}: truncated or not safetensors");
+            let message =
+                format!("the header claims {length} bytes, the file has {size}: truncated or not safetensors");
             return Err(Error::invalid(format!("{}: {message}", shard.name)));
         }
         let (header, _) = shard.data.range(8, length).map_err(|e| named(shard, &e))?;

@@ -1,0 +1,9 @@
+//! Tests of `unisono-models` on the simple backend of `unisono-tests`: whatever fails here is a
+//! fault of the models, not of a kernel.
+
+mod config;
+mod reference;
+mod sessions;
+mod tiny;
+mod tokenizer;
+mod weights;

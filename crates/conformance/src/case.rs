@@ -150,9 +150,8 @@ pub fn find(pattern: &str, level: Level) -> Vec<Case> {
         return vec![cases.swap_remove(i)];
     }
     let globbed = pattern.contains('*');
-    cases.retain(|c| {
-        c.level <= level && if globbed { glob_matches(pattern, &c.id) } else { c.id.starts_with(pattern) }
-    });
+    cases
+        .retain(|c| c.level <= level && if globbed { glob_matches(pattern, &c.id) } else { c.id.starts_with(pattern) });
     cases
 }
 

@@ -172,7 +172,8 @@ mod tests {
 
     #[test]
     fn short_output_fails() {
-        let expected = Expected { values: vec![0.0; 2], bounds: vec![0.0; 2], quality: vec![0.0; 2], ..Expected::default() };
+        let expected =
+            Expected { values: vec![0.0; 2], bounds: vec![0.0; 2], quality: vec![0.0; 2], ..Expected::default() };
         let desc = TensorDesc::contiguous(DType::F32, &[2]).unwrap();
         assert!(!check(&expected, &desc, &[0; 4]).passed());
     }

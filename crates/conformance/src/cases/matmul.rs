@@ -111,7 +111,8 @@ const LARGE: [[usize; 3]; 10] = [
 ];
 
 /// Decode shapes: few rows, many columns.
-const DECODE: [[usize; 2]; 8] = [[64, 64], [63, 129], [256, 250], [255, 513], [512, 1000], [1024, 128], [1536, 256], [2048, 64]];
+const DECODE: [[usize; 2]; 8] =
+    [[64, 64], [63, 129], [256, 250], [255, 513], [512, 1000], [1024, 128], [1536, 256], [2048, 64]];
 
 pub(super) fn cases(sink: Sink<'_>) -> Result<()> {
     let data = [DataClass::Exact, DataClass::Normal, DataClass::Wide, CANCEL];
@@ -126,7 +127,10 @@ pub(super) fn cases(sink: Sink<'_>) -> Result<()> {
         let types = pick(&MIXED, i);
         let data = pick(&data, i / 2);
         add(sink, &Row { name: "mixed", batch: &[], mkn, types, layout: i / 6, data, quick: i % 2 == 0 })?;
-        add(sink, &Row { name: "mixed", batch: &[], mkn, types: pick(&MIXED, i + 3), layout: i % 5, data, quick: false })?;
+        add(
+            sink,
+            &Row { name: "mixed", batch: &[], mkn, types: pick(&MIXED, i + 3), layout: i % 5, data, quick: false },
+        )?;
     }
     for (i, mkn) in LARGE.into_iter().enumerate() {
         for (t, dtype) in FLOATS.into_iter().enumerate() {
@@ -142,7 +146,10 @@ pub(super) fn cases(sink: Sink<'_>) -> Result<()> {
                 let types = if (m + t) % 3 == 0 { pick(&MIXED[..4], i + t) } else { [dtype; 3] };
                 let data = pick(&data, i + m + t);
                 let quick = m * k * n < 300_000 && (m - 1 + i) % 4 == t;
-                add(sink, &Row { name: "decode", batch: &[], mkn: [m, k, n], types, layout: (m / 4) % 2, data, quick })?;
+                add(
+                    sink,
+                    &Row { name: "decode", batch: &[], mkn: [m, k, n], types, layout: (m / 4) % 2, data, quick },
+                )?;
             }
         }
     }

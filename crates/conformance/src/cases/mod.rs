@@ -1,9 +1,19 @@
 //! The cases, one file per family. Each lists shapes, layouts, element types and data, and says
 //! which of them are quick; the order is fixed, and nothing is generated until a case is run.
 
+mod attention;
+mod binary;
 mod draft;
 mod layout;
+mod linear;
 mod matmul;
+mod movement;
+mod norm;
+mod reduce;
+mod rope;
+mod rows;
+mod softmax;
+mod unary;
 
 use unisono_core::{DType, Result};
 
@@ -31,6 +41,16 @@ fn try_all() -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for family in [
         matmul::cases,
+        linear::cases,
+        attention::cases,
+        softmax::cases,
+        norm::cases,
+        rope::cases,
+        movement::cases,
+        rows::cases,
+        unary::cases,
+        binary::cases,
+        reduce::cases,
     ] {
         family(&mut cases)?;
     }
@@ -68,7 +88,11 @@ mod tests {
         let mut ids = HashSet::new();
         for c in &cases {
             assert!(ids.insert(c.id.clone()), "two cases are named {}", c.id);
-            assert!(c.id.starts_with(&format!("{}/", c.family)) && c.id.ends_with(&format!(":seed={}", c.seed)), "{}", c.id);
+            assert!(
+                c.id.starts_with(&format!("{}/", c.family)) && c.id.ends_with(&format!(":seed={}", c.seed)),
+                "{}",
+                c.id
+            );
             assert_eq!(c.family, c.desc.op.name(), "{}", c.id);
             assert!(c.id.contains(&format!("data={}", c.data.name())), "{}", c.id);
             assert!(!c.id.contains(['*', ' ']), "{}", c.id);
@@ -92,9 +116,12 @@ mod tests {
             counts[2] += usize::from(c.class == CaseClass::Counted);
         }
         for (family, [quick, all, counted]) in &families {
-            assert!(*quick >= 4 && all > quick && *counted >= 10, "{family}: {quick} quick of {all}, {counted} counted");
+            assert!(
+                *quick >= 4 && all > quick && *counted >= 10,
+                "{family}: {quick} quick of {all}, {counted} counted"
+            );
         }
-        assert_eq!(families.len(), 27, "{:?}", families.keys());
+        assert_eq!(families.len(), 29, "{:?}", families.keys());
     }
 
     /// A quick case on a slow device should cost milliseconds.
@@ -102,7 +129,12 @@ mod tests {
     fn quick_cases_are_small() {
         for c in try_all().unwrap().iter().filter(|c| c.level == Level::Quick) {
             let bytes: u64 = c.desc.inputs.iter().chain(&c.desc.outputs).map(|d| d.span_bytes()).sum();
-            assert!(c.desc.flops() < 20_000_000 && bytes < 4_000_000, "{}: {} FLOP, {bytes} bytes", c.id, c.desc.flops());
+            assert!(
+                c.desc.flops() < 20_000_000 && bytes < 4_000_000,
+                "{}: {} FLOP, {bytes} bytes",
+                c.id,
+                c.desc.flops()
+            );
         }
     }
 }

@@ -25,7 +25,7 @@ impl Stream {
     pub(crate) fn new(id: &str, tensor: usize) -> Stream {
         // FNV-1a over the id; the mixer below does the rest.
         let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-        Stream { key: mix(hash ^ mix(tensor as u64 + 1)) }
+        Stream { key: mix(hash ^ mix((tensor as u64).wrapping_add(1))) }
     }
 
     /// 64 random bits for `counter`.

@@ -98,7 +98,11 @@ mod tests {
         let limits = tensor(DType::U32, &[1, 2], &[0.0, 9.0]);
         assert_eq!(means(Visibility::Limits, vec![limits], false), [0.0, 7.0, 0.0, 7.0]);
         let hidden = f64::NEG_INFINITY;
-        let mask = tensor(DType::F32, &[1, 2, 2, 3], &[0.0, hidden, 0.0, hidden, hidden, hidden, 0.0, 0.0, 0.0, 0.0, 0.0, hidden]);
+        let mask = tensor(
+            DType::F32,
+            &[1, 2, 2, 3],
+            &[0.0, hidden, 0.0, hidden, hidden, hidden, 0.0, 0.0, 0.0, 0.0, 0.0, hidden],
+        );
         assert_eq!(means(Visibility::All, vec![mask], true), [7.5, 0.0, 7.0, 4.5]);
     }
 

@@ -5,7 +5,7 @@ use unisono_core::{DType, TensorDesc};
 
 use super::Tensor;
 use super::erf::erfc;
-use crate::bound::{Elements, FLOOR, U, holds};
+use crate::bound::{Elements, FLOOR, U, holds, smallest_normal};
 use crate::check::Expected;
 
 /// A value with its guaranteed and its probable error.
@@ -106,27 +106,56 @@ fn non_finite(op: UnaryOp, x: f64) -> Approx {
     let value = match op {
         _ if x.is_nan() => x,
         UnaryOp::Neg => -x,
-        UnaryOp::Exp => if positive { x } else { 0.0 },
-        UnaryOp::Rsqrt => if positive { 0.0 } else { f64::NAN },
+        UnaryOp::Exp => {
+            if positive {
+                x
+            } else {
+                0.0
+            }
+        }
+        UnaryOp::Rsqrt => {
+            if positive {
+                0.0
+            } else {
+                f64::NAN
+            }
+        }
         UnaryOp::Tanh => x.signum(),
         UnaryOp::Sigmoid => f64::from(u8::from(positive)),
-        _ => if positive { x } else { 0.0 },
+        _ => {
+            if positive {
+                x
+            } else {
+                0.0
+            }
+        }
     };
     Approx::new(value, 0.0, 0.0)
 }
 
 pub(super) fn unary(op: UnaryOp, x: &Tensor, out: &TensorDesc) -> Expected {
     let mut y = Elements::new(out.dtype, x.values.len());
+    let least = smallest_normal(x.desc.dtype);
     for &x in &x.values {
         let a = apply(op, x);
-        y.push(a.value, a.bound, a.quality);
+        // A subnormal operand may be read as zero. Near zero every slope is at most 1, but for the
+        // reciprocal root, of which nothing can be asked there.
+        let flushed = match op {
+            _ if x == 0.0 || x.abs() >= least => 0.0,
+            UnaryOp::Rsqrt => f64::INFINITY,
+            _ => x.abs(),
+        };
+        y.push(a.value, a.bound + flushed, a.quality + flushed);
     }
     y.finish()
 }
 
 /// `a + b`, `a − b`, `a·b` are exact or correctly rounded in one direction or the other; a
 /// quotient is within 2.5 units for divisors from 2⁻¹²⁶ to 2¹²⁶.
-fn apply_binary(op: BinaryOp, a: f64, b: f64) -> Approx {
+///
+/// `least` are the smallest normal numbers of the operands' types: an operand below may be read as
+/// zero.
+fn apply_binary(op: BinaryOp, a: f64, b: f64, least: [f64; 2]) -> Approx {
     if !a.is_finite() || !b.is_finite() {
         let value = match op {
             BinaryOp::Add => a + b,
@@ -137,42 +166,42 @@ fn apply_binary(op: BinaryOp, a: f64, b: f64) -> Approx {
         return Approx::new(value, 0.0, 0.0);
     }
     match op {
-        BinaryOp::Add => sum(a, b),
-        BinaryOp::Sub => sum(a, -b),
+        BinaryOp::Add => sum(a, b, least),
+        BinaryOp::Sub => sum(a, -b, least),
         // The product of two f32 is exact in f64 unless it underflows there.
         BinaryOp::Mul => {
             let y = Approx::rounded(a * b, true);
-            // A subnormal operand may be read as zero.
-            let flushed = if a.abs() < FLOOR || b.abs() < FLOOR { (a * b).abs() } else { 0.0 };
+            let flushed = if a.abs() < least[0] || b.abs() < least[1] { (a * b).abs() } else { 0.0 };
             Approx::new(y.value, y.bound + flushed, y.quality + flushed)
         }
         BinaryOp::Div => {
             let y = a / b;
-            if !(FLOOR..=FLOOR.recip()).contains(&b.abs()) {
+            if !(least[1]..=FLOOR.recip()).contains(&b.abs()) {
                 return Approx::unknown(y);
             }
-            let flushed = if a.abs() < FLOOR { y.abs() } else { 0.0 };
+            let flushed = if a.abs() < least[0] { y.abs() } else { 0.0 };
             Approx::new(y, 3.0 * y.abs() * U + FLOOR * U + flushed, 1.5 * y.abs() * U + FLOOR * U + flushed)
         }
         _ => Approx::unknown(f64::NAN),
     }
 }
 
-/// One f32 addition.
-pub(super) fn sum(a: f64, b: f64) -> Approx {
+/// One f32 addition; see [`apply_binary`] for `least`.
+pub(super) fn sum(a: f64, b: f64, least: [f64; 2]) -> Approx {
     let s = a + b;
     // Knuth's two-sum: what f64 itself lost.
     let c = s - a;
     let lost = (a - (s - c)) + (b - c);
     let y = Approx::rounded(s, lost == 0.0);
-    let flushed: f64 = [a, b].iter().filter(|x| x.abs() < FLOOR).map(|x| x.abs()).sum();
+    let flushed: f64 = [a.abs(), b.abs()].iter().zip(least).filter(|(x, least)| **x < *least).map(|(x, _)| x).sum();
     Approx::new(y.value, y.bound + flushed, y.quality + flushed)
 }
 
 pub(super) fn binary(op: BinaryOp, a: &Tensor, b: &Tensor, out: &TensorDesc) -> Expected {
     let mut y = Elements::new(out.dtype, a.values.len());
+    let least = [a, b].map(|t| smallest_normal(t.desc.dtype));
     for (&a, &b) in a.values.iter().zip(&b.values) {
-        let r = apply_binary(op, a, b);
+        let r = apply_binary(op, a, b, least);
         y.push(r.value, r.bound, r.quality);
     }
     y.finish()
@@ -181,10 +210,12 @@ pub(super) fn binary(op: BinaryOp, a: &Tensor, b: &Tensor, out: &TensorDesc) -> 
 /// `silu(gate)·up`: the error of silu times `up`, and one multiplication.
 pub(super) fn swiglu(gate: &Tensor, up: &Tensor, out: &TensorDesc) -> Expected {
     let mut y = Elements::new(out.dtype, gate.values.len());
+    let least = [gate, up].map(|t| smallest_normal(t.desc.dtype));
     for (&gate, &up) in gate.values.iter().zip(&up.values) {
         let s = apply(UnaryOp::Silu, gate);
         let value = s.value * up;
-        let rest = value.abs() * U + FLOOR * U;
+        let flushed = if gate.abs() < least[0] || up.abs() < least[1] { (gate * up).abs() } else { 0.0 };
+        let rest = value.abs() * U + FLOOR * U + flushed;
         y.push(value, s.bound * up.abs() + rest, s.quality * up.abs() + rest);
     }
     y.finish()
@@ -218,7 +249,11 @@ mod tests {
         for op in UnaryOp::ALL {
             for x in [-1e4, -100.0, 100.0, 1e4] {
                 let y = apply(op, x);
-                assert!(y.value.is_finite() && !y.bound.is_nan() || x < 0.0 && op == UnaryOp::Rsqrt, "{} {x}", op.name());
+                assert!(
+                    y.value.is_finite() && !y.bound.is_nan() || x < 0.0 && op == UnaryOp::Rsqrt,
+                    "{} {x}",
+                    op.name()
+                );
             }
         }
         assert_eq!(apply(UnaryOp::GeluTanh, -1e4).value, 0.0);
@@ -227,9 +262,10 @@ mod tests {
 
     #[test]
     fn integers_add_exactly_and_tiny_parts_are_not_lost() {
-        assert_eq!(sum(3.0, 5.0).bound, 0.0);
-        assert!(sum(1e30, 1e-30).bound > 0.0);
-        assert_eq!(apply_binary(BinaryOp::Mul, 7.0, -8.0).bound, 0.0);
-        assert_eq!(apply_binary(BinaryOp::Div, 1.0, 1e-40).bound, f64::INFINITY);
+        let least = [FLOOR; 2];
+        assert_eq!(sum(3.0, 5.0, least).bound, 0.0);
+        assert!(sum(1e30, 1e-30, least).bound > 0.0);
+        assert_eq!(apply_binary(BinaryOp::Mul, 7.0, -8.0, least).bound, 0.0);
+        assert_eq!(apply_binary(BinaryOp::Div, 1.0, 1e-40, least).bound, f64::INFINITY);
     }
 }

@@ -5,7 +5,7 @@ use unisono_core::op::Real;
 
 use super::Tensor;
 use super::elementwise::sum;
-use crate::bound::{Elements, FLOOR, U, gamma, probable};
+use crate::bound::{Elements, FLOOR, U, gamma, probable, smallest_normal};
 use crate::check::Expected;
 
 /// Reciprocal root mean square of a row, and its relative error for a chain of `g(n + 4)`: half of
@@ -67,8 +67,9 @@ pub(super) fn add_rms_norm(eps: Real, x: &[Tensor], outputs: &[TensorDesc]) -> V
     let (sum_out, y_out) = (&outputs[0], &outputs[1]);
     let weight = &x[2];
     let mut sums = Elements::new(sum_out.dtype, sum_out.elements());
+    let least = [&x[0], &x[1]].map(|t| smallest_normal(t.desc.dtype));
     for (&x, &r) in x[0].values.iter().zip(&x[1].values) {
-        let s = sum(x, r);
+        let s = sum(x, r, least);
         sums.push(s.value, s.bound, s.quality);
     }
     let sums = sums.finish();

@@ -34,7 +34,11 @@ pub(super) fn softmax_row(z: &[f64], dz: &[f64], probable_dz: &[f64]) -> Row {
         let each: Vec<f64> = z
             .iter()
             .zip(dz)
-            .map(|(&z, &dz)| if z == f64::NEG_INFINITY { 0.0 } else { (dz + (4.0 + 6.0 * (z - max).abs()) * U).exp_m1() })
+            .map(
+                |(&z, &dz)| {
+                    if z == f64::NEG_INFINITY { 0.0 } else { (dz + (4.0 + 6.0 * (z - max).abs()) * U).exp_m1() }
+                },
+            )
             .collect();
         let mean: f64 = p.iter().zip(&each).filter(|(p, _)| **p > 0.0).map(|(p, e)| p * e).sum();
         each.iter().map(|e| e + mean + chain + 2.5 * U).collect()

@@ -1,0 +1,273 @@
+//! Matrix products and their composite with bias, activation and residual.
+//!
+//! The kernels differ in how they reuse operands: `matmul_direct` leaves it to caches,
+//! `matmul_tiled` and `matmul_tiled_small` stage tiles in workgroup memory, `matvec_nk` and
+//! `matvec_kn` read a weight once for up to eight rows. The composite runs the same kernels with an
+//! epilogue.
+
+use unisono_core::op::{Activation, Linear};
+use unisono_core::{DType, Op, OpDesc, Reason};
+
+use super::builder::{Builder, code, for_output, word};
+use super::map;
+use super::window::{Piece, View, windows};
+use crate::caps::Caps;
+
+/// The most rows that the matrix × vector kernels take.
+const MATVEC_ROWS: usize = 8;
+
+/// Kernels for a product, the profile's choice first.
+pub(super) fn names(desc: &OpDesc, caps: &Caps) -> Vec<&'static str> {
+    let (a, w) = (&desc.inputs[0], &desc.inputs[1]);
+    let r = a.rank();
+    let (m, k, n) = (a.shape[r - 2], a.shape[r - 1], w.shape[r - 1]);
+    let profile = caps.profile;
+    let mut names = if profile.direct_matmul {
+        vec!["matmul_direct", "matmul_tiled", "matmul_tiled_small"]
+    } else if m.min(n) >= profile.large_tile_from {
+        vec!["matmul_tiled", "matmul_tiled_small", "matmul_direct"]
+    } else {
+        vec!["matmul_tiled_small", "matmul_tiled", "matmul_direct"]
+    };
+    if m <= MATVEC_ROWS {
+        let at = if m <= profile.matvec_rows { 0 } else { names.len() };
+        if w.strides[r - 2] == 1 || k <= 1 {
+            names.insert(at, "matvec_nk");
+        }
+        if w.strides[r - 1] == 1 || n <= 1 {
+            names.insert(at, "matvec_kn");
+        }
+        // A vector stored along both is a row of k.
+        if k <= 1 && names[0] == "matvec_kn" {
+            names.swap(0, 1);
+        }
+    }
+    names
+}
+
+/// A product under construction: what does not change between pieces.
+struct Product {
+    variant: String,
+    constants: Vec<(&'static str, f64)>,
+    /// Outputs in m and n that one workgroup computes; 0 for all of m.
+    tile: (u64, u64),
+    /// Loads of 16 bytes where the operand allows.
+    wide: bool,
+    y: View,
+    a: View,
+    b: View,
+    bias: Option<View>,
+    residual: Option<View>,
+    /// Strides over k.
+    a_k: u64,
+    b_k: u64,
+    /// Batch dimensions, then m and n.
+    sizes: Vec<u64>,
+}
+
+/// Builds the launches of the kernel called `name`.
+pub(super) fn build(b: &mut Builder<'_>, name: &str) -> Result<(), Reason> {
+    let linear = match &b.step.op {
+        Op::Linear(op) => Some(*op),
+        _ => None,
+    };
+    let k = b.input(0).desc.shape.last().map_or(0, |&k| k as u64);
+    let mut product = product(b, name, linear, k)?;
+    let list = windows(&product.sizes, &product.views(), b.caps);
+    match (list, linear) {
+        (Ok(pieces), _) => pieces.iter().try_for_each(|piece| product.launch(b, piece, k, false)),
+        (Err(reason), Some(_)) => Err(reason),
+        (Err(_), None) => {
+            // One row or column is larger than a binding: sum over k in parts, in f32.
+            let target = product.y.clone();
+            if target.dtype != DType::F32 {
+                let contiguous = b.output(0).desc.to_contiguous(DType::F32);
+                let source = b.scratch(contiguous.span_bytes())?;
+                let strides = contiguous.strides.iter().map(|&s| s as u64).collect();
+                product.y = View { source, dtype: DType::F32, start: 0, strides, inner: 1 };
+                product.variant = product.variant.trim_end_matches(".sub").to_owned();
+            }
+            product.in_parts_of_k(b, k)?;
+            if target.dtype != DType::F32 { map::copy_view(b, &target, &product.y) } else { Ok(()) }
+        }
+    }
+}
+
+fn product(b: &Builder<'_>, name: &str, linear: Option<Linear>, k: u64) -> Result<Product, Reason> {
+    let (a, w, y) = (&b.input(0).desc, &b.input(1).desc, &b.output(0).desc);
+    let r = a.rank();
+    let inner = |stride: usize| k.saturating_sub(1) * stride as u64 + 1;
+    let strides = |d: &unisono_core::TensorDesc, m: usize, n: usize| {
+        d.strides[..r - 2].iter().chain(&[m, n]).map(|&s| s as u64).collect::<Vec<u64>>()
+    };
+    let sizes: Vec<u64> = y.shape.iter().map(|&n| n as u64).collect();
+    let m = a.shape[r - 2];
+    let (base, tile) = match name {
+        "matmul_direct" => ("direct", (32, 32)),
+        "matmul_tiled" => ("tiled", (64, 64)),
+        "matmul_tiled_small" => ("tiled_small", (32, 32)),
+        "matvec_nk" => ("matvec_nk", (0, u64::from(2 * 64 / b.caps.profile.matvec_lanes))),
+        "matvec_kn" => ("matvec_kn", (0, 32)),
+        _ => return Err(Reason::Op(format!("there is no kernel {name} for a matrix product"))),
+    };
+    if tile.0 == 0 && m > MATVEC_ROWS {
+        return Err(Reason::Limit(format!("{name} takes up to {MATVEC_ROWS} rows")));
+    }
+    let mut constants = vec![
+        ("Y", code(y.dtype)),
+        ("A", code(a.dtype)),
+        ("B", code(w.dtype)),
+        ("A_ALONG_K", f64::from(u8::from(a.strides[r - 1] == 1))),
+        ("B_ALONG_K", f64::from(u8::from(w.strides[r - 2] == 1 && w.strides[r - 1] != 1))),
+        ("M", m.clamp(1, MATVEC_ROWS) as f64),
+        ("LANES", f64::from(b.caps.profile.matvec_lanes)),
+    ];
+    let (mut bias, mut residual) = (None, None);
+    if let Some(op) = linear {
+        let activation = match op.activation {
+            Activation::None => 8,
+            other => map::unary_code(other.unary().ok_or_else(|| Reason::Op("unknown activation".into()))?)?,
+        };
+        let mut next = 2;
+        if op.bias {
+            let stride = b.input(next).desc.strides[0] as u64;
+            let mut strides = vec![0; r];
+            strides[r - 1] = stride;
+            bias = Some(b.input_view(next).with(strides, 1));
+            next += 1;
+        }
+        if op.residual {
+            residual = Some(b.input_view(next));
+        }
+        constants.extend([
+            ("ACTIVATION", f64::from(activation)),
+            ("BIAS", f64::from(u8::from(op.bias))),
+            ("RESIDUAL", f64::from(u8::from(op.residual))),
+            ("C", bias.as_ref().map_or(0.0, |v| code(v.dtype))),
+            ("D", residual.as_ref().map_or(0.0, |v| code(v.dtype))),
+        ]);
+    }
+    let family = if linear.is_some() { "linear" } else { "matmul" };
+    Ok(Product {
+        variant: for_output(&format!("{family}_{base}"), y.dtype),
+        constants,
+        tile,
+        wide: name == "matvec_nk",
+        y: b.output_view(0),
+        a: b.input_view(0).with(strides(a, a.strides[r - 2], 0), inner(a.strides[r - 1])),
+        b: b.input_view(1).with(strides(w, 0, w.strides[r - 1]), inner(w.strides[r - 2])),
+        bias,
+        residual,
+        a_k: a.strides[r - 1] as u64,
+        b_k: w.strides[r - 2] as u64,
+        sizes,
+    })
+}
+
+impl Product {
+    fn views(&self) -> Vec<&View> {
+        [&self.y, &self.a, &self.b].into_iter().chain(&self.bias).chain(&self.residual).collect()
+    }
+
+    /// Adds up parts of k, as few as fit.
+    fn in_parts_of_k(&mut self, b: &mut Builder<'_>, k: u64) -> Result<(), Reason> {
+        let (a, w) = (self.a.clone(), self.b.clone());
+        let mut part = k;
+        let pieces = loop {
+            part = part.div_ceil(2);
+            self.a.inner = (part - 1) * self.a_k + 1;
+            self.b.inner = (part - 1) * self.b_k + 1;
+            match windows(&self.sizes, &self.views(), b.caps) {
+                Ok(pieces) => break pieces,
+                Err(reason) if part <= 1 => return Err(reason),
+                Err(_) => {}
+            }
+        };
+        for first in (0..k).step_by(part as usize) {
+            let size = part.min(k - first);
+            self.a = View { start: a.start + first * self.a_k, inner: (size - 1) * self.a_k + 1, ..a.clone() };
+            self.b = View { start: w.start + first * self.b_k, inner: (size - 1) * self.b_k + 1, ..w.clone() };
+            for piece in &pieces {
+                self.launch(b, piece, size, first > 0)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn launch(
+        &self,
+        b: &mut Builder<'_>,
+        piece: &Piece,
+        k: u64,
+        accumulate: bool,
+    ) -> Result<(), Reason> {
+        let rank = piece.sizes.len();
+        let (m, n) = (piece.sizes[rank - 2], piece.sizes[rank - 1]);
+        let batch = &piece.sizes[..rank - 2];
+        let (y, y_base) = self.y.bind(piece, b.caps);
+        let mut bindings = vec![y];
+        let (mut a_base, mut b_base) = (0, 0);
+        for (view, base) in [(&self.a, &mut a_base), (&self.b, &mut b_base)] {
+            if k == 0 {
+                bindings.push(b.dummy(&self.variant)?);
+            } else {
+                let (binding, first) = view.bind(piece, b.caps);
+                bindings.push(binding);
+                *base = first;
+            }
+        }
+        let (mut bias_base, mut residual_base) = (0, 0);
+        if self.variant.starts_with("linear") {
+            for (view, base) in [(&self.bias, &mut bias_base), (&self.residual, &mut residual_base)] {
+                match view {
+                    Some(view) => {
+                        let (binding, first) = view.bind(piece, b.caps);
+                        bindings.push(binding);
+                        *base = first;
+                    }
+                    None => bindings.push(b.dummy(&self.variant)?),
+                }
+            }
+        }
+        let tiles_m = if self.tile.0 == 0 { 1 } else { m.div_ceil(self.tile.0) };
+        let tiles_n = n.div_ceil(self.tile.1);
+        let tiles = batch.iter().product::<u64>() * tiles_m * tiles_n;
+        let stride = |view: Option<&View>, d: usize| word(view.map_or(0, |v| v.strides[d]));
+        let residual = self.residual.as_ref();
+        let mut params = vec![word(m)?, word(n)?, word(k)?, word(tiles)?, word(tiles_m)?, word(tiles_n)?];
+        params.extend([batch.len() as u32, u32::from(accumulate), y_base, a_base, b_base, residual_base]);
+        params.extend([bias_base, stride(self.bias.as_ref(), rank - 1)?, 0, 0]);
+        params.extend([stride(Some(&self.a), rank - 2)?, word(self.a_k)?, word(self.b_k)?]);
+        params.push(stride(Some(&self.b), rank - 1)?);
+        params.extend([stride(Some(&self.y), rank - 2)?, stride(Some(&self.y), rank - 1)?]);
+        params.extend([stride(residual, rank - 2)?, stride(residual, rank - 1)?]);
+        for d in 0..4 {
+            if d < batch.len() {
+                params.push(word(batch[d])?);
+                for view in [&self.y, &self.a, &self.b] {
+                    params.push(word(view.strides[d])?);
+                }
+            } else {
+                params.extend([1, 0, 0, 0]);
+            }
+        }
+        for d in 0..4 {
+            params.push(if d < batch.len() { stride(residual, d)? } else { 0 });
+        }
+        let wide = self.wide && k > 0 && self.aligned(piece, k, b_base);
+        let variant = if wide { self.variant.replacen("matvec_nk", "matvec_nk_wide", 1) } else { self.variant.clone() };
+        let constants: Vec<_> = self
+            .constants
+            .iter()
+            .map(|&(name, value)| if name == "Y" { (name, code(self.y.dtype)) } else { (name, value) })
+            .collect();
+        b.launch(&variant, &constants, bindings, params, tiles)
+    }
+
+    /// Whether every column of b consists of whole 16-byte vectors.
+    fn aligned(&self, piece: &Piece, k: u64, base: u32) -> bool {
+        let vector = u64::from(4 * self.b.per_word());
+        let steps = piece.sizes.iter().zip(&self.b.strides).filter(|&(&n, _)| n > 1).map(|(_, &s)| s);
+        self.b_k == 1 && [k, u64::from(base)].into_iter().chain(steps).all(|x| x.is_multiple_of(vector))
+    }
+}

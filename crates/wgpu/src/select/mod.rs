@@ -1,0 +1,120 @@
+//! Which kernels serve an operation, and with what launches.
+//!
+//! One selector answers every question: `supports`, `kernels` and `compile` all come here. A
+//! candidate is admitted by building its launches for operands at offset 0; limits are checked with
+//! room for any offset, so admission depends on the operation's description alone. Everything is a
+//! pure function of description, capabilities and profile, and is tested without a device.
+
+mod attention;
+mod builder;
+mod map;
+mod matmul;
+mod rope;
+mod rows;
+mod window;
+
+use std::sync::Arc;
+
+use unisono_core::{Error, Op, OpDesc, Operand, Reason, Result, SlotId, Step};
+
+use self::builder::Builder;
+use crate::caps::Caps;
+use crate::launch::Recipe;
+
+/// The names of all kernels that can serve `desc`, the profile's choice first; why there is none
+/// otherwise.
+pub(crate) fn candidates(desc: &OpDesc, caps: &Caps) -> Result<Vec<Arc<str>>, Reason> {
+    desc.validate().map_err(|e| Reason::Invalid(e.to_string()))?;
+    let operands = |descs: &[unisono_core::TensorDesc]| {
+        descs.iter().map(|&desc| Operand { slot: SlotId(0), offset: 0, desc }).collect()
+    };
+    let step = Step {
+        op: desc.op.clone(),
+        inputs: operands(&desc.inputs),
+        outputs: operands(&desc.outputs),
+        kernel: unisono_core::KernelChoice::Auto,
+    };
+    let mut refusal = None;
+    let mut admitted = Vec::new();
+    for name in names(desc, caps) {
+        match build(&step, name, caps) {
+            Ok(_) => admitted.push(Arc::from(name)),
+            Err(reason) => {
+                refusal.get_or_insert(reason);
+            }
+        }
+    }
+    if admitted.is_empty() {
+        return Err(refusal.unwrap_or_else(|| Reason::Op(format!("there is no kernel for {}", desc.op.name()))));
+    }
+    Ok(admitted)
+}
+
+/// The launches of a step, by the candidate called `name` or by the first one.
+pub(crate) fn recipe(step: &Step, name: Option<&str>, caps: &Caps) -> Result<Recipe> {
+    let desc = step.desc();
+    let list = candidates(&desc, caps).map_err(|reason| reason.into_error(&desc))?;
+    let name = match name {
+        None => Arc::clone(&list[0]),
+        Some(name) => list.iter().find(|c| ***c == *name).map(Arc::clone).ok_or_else(|| {
+            Error::new(
+                unisono_core::ErrorKind::Unsupported,
+                format!("kernel {name} cannot serve this; candidates are {}", list.join(", ")),
+            )
+            .with_op(desc.op.name(), desc.operands())
+        })?,
+    };
+    let builder = build(step, &name, caps).map_err(|reason| reason.into_error(&desc))?;
+    Ok(Recipe { name, launches: builder.launches, scratch: builder.scratch })
+}
+
+/// Kernel names to try, the preferred first.
+fn names(desc: &OpDesc, caps: &Caps) -> Vec<&'static str> {
+    match &desc.op {
+        Op::Copy => vec!["copy"],
+        Op::Concat(_) => vec!["concat"],
+        Op::GatherRows => vec!["gather_rows"],
+        Op::ScatterRows => vec!["scatter_rows"],
+        Op::Unary(_) => vec!["unary"],
+        Op::Binary(_) => vec!["binary"],
+        Op::SwiGlu => vec!["swiglu"],
+        Op::MatMul | Op::Linear(_) => matmul::names(desc, caps),
+        Op::Reduce(op) => rows::reduce_names(desc, op.axis, caps),
+        Op::ArgMax(_) => vec!["argmax"],
+        Op::Softmax(_) => rows::softmax_names(caps),
+        Op::RmsNorm(_) => rows::rms_norm_names(caps),
+        Op::LayerNorm(_) => rows::layer_norm_names(caps),
+        Op::AddRmsNorm(_) => rows::add_rms_norm_names(caps),
+        Op::Rope(_) => vec!["rope"],
+        Op::Attention(_) => attention::names(desc, caps),
+        _ => vec![],
+    }
+}
+
+fn build<'a>(step: &'a Step, name: &str, caps: &'a Caps) -> Result<Builder<'a>, Reason> {
+    let mut b = Builder::new(step, caps);
+    if step.outputs.iter().all(|y| y.desc.is_empty()) {
+        return Ok(b);
+    }
+    match &step.op {
+        Op::Copy => map::copy(&mut b)?,
+        Op::Concat(op) => map::concat(&mut b, op)?,
+        Op::GatherRows => map::gather(&mut b)?,
+        Op::ScatterRows if step.inputs[0].desc.is_empty() => {}
+        Op::ScatterRows => map::scatter(&mut b)?,
+        Op::Unary(op) => map::unary(&mut b, *op)?,
+        Op::Binary(op) => map::binary(&mut b, *op)?,
+        Op::SwiGlu => map::swiglu(&mut b)?,
+        Op::MatMul | Op::Linear(_) => matmul::build(&mut b, name)?,
+        Op::Reduce(op) => rows::reduce(&mut b, name, op.op, op.axis)?,
+        Op::ArgMax(op) => rows::argmax(&mut b, op.axis)?,
+        Op::Softmax(op) => rows::softmax(&mut b, name, op)?,
+        Op::RmsNorm(op) => rows::rms_norm(&mut b, name, op)?,
+        Op::LayerNorm(op) => rows::layer_norm(&mut b, name, op)?,
+        Op::AddRmsNorm(op) => rows::add_rms_norm(&mut b, name, op)?,
+        Op::Rope(op) => rope::build(&mut b, op)?,
+        Op::Attention(op) => attention::build(&mut b, name, op)?,
+        _ => return Err(Reason::Op(format!("there is no kernel {name} for {}", step.op.name()))),
+    }
+    Ok(b)
+}

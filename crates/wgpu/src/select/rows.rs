@@ -1,0 +1,261 @@
+//! Kernels that work row by row: reductions, softmax and the norms. Rows are the points of the
+//! iteration space; one workgroup takes one row (one invocation in `reduce_column`).
+
+use unisono_core::op::{AddRmsNorm, LayerNorm, ReduceOp, RmsNorm, Softmax};
+use unisono_core::{OpDesc, Reason, TensorDesc};
+
+use super::builder::{Builder, code, for_output, word};
+use super::window::{Piece, View, windows};
+use crate::caps::Caps;
+
+/// Row length up to which softmax keeps its scores in workgroup memory.
+const CACHED: u64 = 2048;
+/// Invocations of a workgroup.
+const GROUP: u64 = 256;
+
+/// A family's kernels: with subgroup operations first where the profile wants them, and without.
+fn with_subgroups(plain: &'static str, subgroups: &'static str, caps: &Caps) -> Vec<&'static str> {
+    match (caps.subgroups.is_some(), caps.profile.subgroups) {
+        (false, _) => vec![plain],
+        (true, true) => vec![subgroups, plain],
+        (true, false) => vec![plain, subgroups],
+    }
+}
+
+pub(super) fn reduce_names(desc: &OpDesc, axis: usize, caps: &Caps) -> Vec<&'static str> {
+    let x = &desc.inputs[0];
+    let rows = desc.outputs[0].elements() as u64;
+    let mut names = with_subgroups("reduce_row", "reduce_row_subgroups", caps);
+    let short = x.shape[axis] < 32;
+    let across = x.strides[axis] != 1 && rows >= GROUP;
+    let at = if short || across { 0 } else { names.len() };
+    names.insert(at, "reduce_column");
+    names
+}
+
+pub(super) fn softmax_names(caps: &Caps) -> Vec<&'static str> {
+    let mut names = with_subgroups("softmax_cached", "softmax_cached_subgroups", caps);
+    names.extend(with_subgroups("softmax", "softmax_subgroups", caps));
+    names
+}
+
+pub(super) fn rms_norm_names(caps: &Caps) -> Vec<&'static str> {
+    with_subgroups("rms_norm", "rms_norm_subgroups", caps)
+}
+
+pub(super) fn layer_norm_names(caps: &Caps) -> Vec<&'static str> {
+    with_subgroups("layer_norm", "layer_norm_subgroups", caps)
+}
+
+pub(super) fn add_rms_norm_names(caps: &Caps) -> Vec<&'static str> {
+    with_subgroups("add_rms_norm", "add_rms_norm_subgroups", caps)
+}
+
+/// An operand of a row kernel: how it moves from row to row, and along the row.
+struct Operand {
+    view: View,
+    along: u64,
+}
+
+/// A row kernel under construction.
+struct Rows<'a> {
+    kernel: &'a str,
+    constants: Vec<(&'static str, f64)>,
+    value: f32,
+    /// Sizes outside the row, and of the row.
+    sizes: Vec<u64>,
+    n: u64,
+    /// y, a, b, c; an absent one is bound to a dummy.
+    operands: Vec<Option<Operand>>,
+    z: Option<Operand>,
+    /// Rows that one workgroup takes.
+    rows_per_group: u64,
+}
+
+fn strides(d: &TensorDesc, axis: usize) -> Vec<u64> {
+    d.strides.iter().enumerate().filter(|&(i, _)| i != axis).map(|(_, &s)| s as u64).collect()
+}
+
+fn row_operand(view: View, d: &TensorDesc, axis: usize, n: u64) -> Operand {
+    let along = d.strides[axis] as u64;
+    Operand { view: view.with(strides(d, axis), n.saturating_sub(1) * along + 1), along }
+}
+
+/// A vector that every row reads.
+fn shared(view: View, d: &TensorDesc, rank: usize, n: u64) -> Operand {
+    let along = d.strides[0] as u64;
+    Operand { view: view.with(vec![0; rank - 1], n.saturating_sub(1) * along + 1), along }
+}
+
+fn outside(d: &TensorDesc, axis: usize) -> Vec<u64> {
+    d.shape.iter().enumerate().filter(|&(i, _)| i != axis).map(|(_, &n)| n as u64).collect()
+}
+
+fn reduction<'a>(b: &Builder<'_>, kernel: &'a str, axis: usize) -> Rows<'a> {
+    let (x, y) = (&b.input(0).desc, &b.output(0).desc);
+    let n = x.shape[axis] as u64;
+    let result = Operand { view: b.output_view(0).with(strides(y, axis), 1), along: 0 };
+    let source = (n > 0).then(|| row_operand(b.input_view(0), x, axis, n));
+    Rows {
+        kernel,
+        constants: vec![("Y", code(y.dtype)), ("A", code(x.dtype))],
+        value: 0.0,
+        sizes: outside(x, axis),
+        n,
+        operands: vec![Some(result), source],
+        z: None,
+        rows_per_group: if kernel == "reduce_column" { GROUP } else { 1 },
+    }
+}
+
+pub(super) fn reduce(b: &mut Builder<'_>, name: &str, op: ReduceOp, axis: usize) -> Result<(), Reason> {
+    let code = match op {
+        ReduceOp::Sum => 0.0,
+        ReduceOp::Mean => 1.0,
+        ReduceOp::Max => 2.0,
+        _ => return Err(Reason::Op(format!("there is no kernel for {}", op.name()))),
+    };
+    let mut rows = reduction(b, name, axis);
+    rows.constants.push(("OP", code));
+    rows.launch(b)
+}
+
+pub(super) fn argmax(b: &mut Builder<'_>, axis: usize) -> Result<(), Reason> {
+    reduction(b, "argmax", axis).launch(b)
+}
+
+/// What the operations over the last dimension share.
+fn last_dimension<'a>(b: &Builder<'_>, kernel: &'a str, y: usize, value: f32) -> Rows<'a> {
+    let (x, y_desc) = (&b.input(0).desc, &b.output(y).desc);
+    let axis = x.rank() - 1;
+    let n = x.shape[axis] as u64;
+    let unit = b.output_view(y).per_word();
+    Rows {
+        kernel,
+        constants: vec![("Y", code(y_desc.dtype)), ("A", code(x.dtype)), ("UNIT", f64::from(unit))],
+        value,
+        sizes: outside(x, axis),
+        n,
+        operands: vec![
+            Some(row_operand(b.output_view(y), y_desc, axis, n)),
+            Some(row_operand(b.input_view(0), x, axis, n)),
+        ],
+        z: None,
+        rows_per_group: 1,
+    }
+}
+
+pub(super) fn softmax(b: &mut Builder<'_>, name: &str, op: &Softmax) -> Result<(), Reason> {
+    let mut rows = last_dimension(b, name, 0, op.scale.0);
+    if name.starts_with("softmax_cached") && rows.n > CACHED {
+        return Err(Reason::Limit(format!("{name} takes rows of up to {CACHED} elements")));
+    }
+    rows.constants.push(("MASK", f64::from(u8::from(op.mask))));
+    rows.constants.push(("LIMITS", f64::from(u8::from(op.limits))));
+    let mut next = 1;
+    let (mut mask, mut limits) = (None, None);
+    if op.mask {
+        let d = &b.input(next).desc;
+        rows.constants.push(("B", code(d.dtype)));
+        mask = Some(row_operand(b.input_view(next), d, d.rank() - 1, rows.n));
+        next += 1;
+    }
+    if op.limits {
+        limits = Some(Operand { view: b.input_view(next), along: 0 });
+    }
+    rows.operands.extend([mask, limits]);
+    rows.launch(b)
+}
+
+pub(super) fn rms_norm(b: &mut Builder<'_>, name: &str, op: &RmsNorm) -> Result<(), Reason> {
+    let mut rows = last_dimension(b, name, 0, op.eps.0);
+    rows.vectors(b, &[(1, "B")]);
+    rows.launch(b)
+}
+
+pub(super) fn layer_norm(b: &mut Builder<'_>, name: &str, op: &LayerNorm) -> Result<(), Reason> {
+    let mut rows = last_dimension(b, name, 0, op.eps.0);
+    rows.vectors(b, &[(1, "B"), (2, "C")]);
+    rows.launch(b)
+}
+
+pub(super) fn add_rms_norm(b: &mut Builder<'_>, name: &str, op: &AddRmsNorm) -> Result<(), Reason> {
+    let sum = &b.output(0).desc;
+    let kernel = if sum.dtype.block_bytes() < 4 { format!("{name}.z") } else { name.to_owned() };
+    let mut rows = last_dimension(b, &kernel, 1, op.eps.0);
+    let axis = sum.rank() - 1;
+    let residual = &b.input(1).desc;
+    rows.constants.extend([("B", code(residual.dtype)), ("Z", code(sum.dtype))]);
+    rows.operands.push(Some(row_operand(b.input_view(1), residual, axis, rows.n)));
+    rows.vectors(b, &[(2, "C")]);
+    rows.z = Some(row_operand(b.output_view(0), sum, axis, rows.n));
+    rows.launch(b)
+}
+
+impl Rows<'_> {
+    /// Adds inputs that are vectors of the row's length.
+    fn vectors(&mut self, b: &Builder<'_>, list: &[(usize, &'static str)]) {
+        let rank = self.sizes.len() + 1;
+        for &(input, constant) in list {
+            let d = &b.input(input).desc;
+            self.constants.push((constant, code(d.dtype)));
+            self.operands.push(Some(shared(b.input_view(input), d, rank, self.n)));
+        }
+    }
+
+    fn launch(&self, b: &mut Builder<'_>) -> Result<(), Reason> {
+        let all = || self.operands.iter().flatten().chain(&self.z);
+        let views: Vec<&View> = all().map(|o| &o.view).collect();
+        for piece in windows(&self.sizes, &views, b.caps)? {
+            self.launch_piece(b, &piece)?;
+        }
+        Ok(())
+    }
+
+    fn launch_piece(&self, b: &mut Builder<'_>, piece: &Piece) -> Result<(), Reason> {
+        let y = self.operands[0].as_ref().map(|o| o.view.dtype).ok_or_else(|| Reason::Op("no output".into()))?;
+        let kernel = for_output(self.kernel, y);
+        let mut bindings = Vec::new();
+        let mut bases = [0; 4];
+        for (i, operand) in self.operands.iter().enumerate() {
+            match operand {
+                Some(o) => {
+                    let (binding, base) = o.view.bind(piece, b.caps);
+                    bindings.push(binding);
+                    bases[i] = base;
+                }
+                None => bindings.push(b.dummy(&kernel)?),
+            }
+        }
+        let mut z_base = 0;
+        if let Some(o) = &self.z {
+            let (binding, base) = o.view.bind(piece, b.caps);
+            bindings.push(binding);
+            z_base = base;
+        }
+        // Dimensions of size 1 cost a division each.
+        let dims: Vec<usize> = (0..piece.sizes.len()).filter(|&d| piece.sizes[d] != 1).collect();
+        let rows = piece.count();
+        let mut params = vec![word(rows)?, word(self.n)?, dims.len() as u32, self.value.to_bits()];
+        params.extend(bases);
+        for i in 0..4 {
+            let along = self.operands.get(i).and_then(Option::as_ref).map_or(0, |o| o.along);
+            params.push(word(along)?);
+        }
+        params.extend([z_base, word(self.z.as_ref().map_or(0, |o| o.along))?, 0, 0]);
+        let step = |o: Option<&Operand>, d: Option<&usize>| match (o, d) {
+            (Some(o), Some(&d)) => word(o.view.strides[d]),
+            _ => Ok(0),
+        };
+        for i in 0..5 {
+            for o in 0..4 {
+                params.push(step(self.operands.get(o).and_then(Option::as_ref), dims.get(i))?);
+            }
+        }
+        for i in 0..5 {
+            let size = dims.get(i).map_or(1, |&d| piece.sizes[d]);
+            params.extend([word(size)?, step(self.z.as_ref(), dims.get(i))?, 0, 0]);
+        }
+        b.launch(&kernel, &self.constants, bindings, params, rows.div_ceil(self.rows_per_group))
+    }
+}

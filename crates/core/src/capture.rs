@@ -1,14 +1,15 @@
 //! Captured steps: recorded once, compiled once, replayed with new bindings.
 
+use std::cell::RefCell;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::backend::{Bindings, Plan};
 use crate::desc::TensorDesc;
-use crate::device::Device;
+use crate::device::{Device, Shared};
 use crate::error::{Error, Result};
 use crate::program::SlotId;
-use crate::stream::{Storage, StorageView};
+use crate::stream::{Storage, StorageView, Stream};
 use crate::tensor::Tensor;
 
 /// A recorded step of an engine (one token of a decode loop, say), ready to be replayed.
@@ -22,36 +23,62 @@ pub struct Captured {
     outputs: Vec<(SlotId, TensorDesc)>,
 }
 
+thread_local! {
+    /// The captures that this thread is inside of: the device and where its steps go.
+    static ACTIVE: RefCell<Vec<(Arc<Shared>, SharedStream)>> = const { RefCell::new(Vec::new()) };
+}
+
+type SharedStream = Arc<Mutex<Stream>>;
+
+/// Where this thread's steps on a device go during a capture.
+pub(crate) fn active(shared: &Arc<Shared>) -> Option<SharedStream> {
+    ACTIVE.with_borrow(|all| all.iter().rev().find(|(s, _)| Arc::ptr_eq(s, shared)).map(|(_, stream)| stream.clone()))
+}
+
+/// Ends the thread's latest capture when dropped, also where the step panics.
+struct Scope;
+
+impl Scope {
+    fn enter(device: &Device, stream: &SharedStream) -> Scope {
+        ACTIVE.with_borrow_mut(|all| all.push((device.shared().clone(), stream.clone())));
+        Scope
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        ACTIVE.with_borrow_mut(Vec::pop);
+    }
+}
+
 impl Captured {
     pub(crate) fn record(
-        capturing: &Device,
+        device: &Device,
         inputs: &[TensorDesc],
         step: impl FnOnce(&[Tensor]) -> Result<Vec<Tensor>>,
     ) -> Result<Captured> {
+        let stream = SharedStream::default();
+        let lock = || stream.lock().unwrap_or_else(PoisonError::into_inner);
         let mut placeholders = Vec::new();
         for desc in inputs {
             if !desc.is_contiguous() {
                 return Err(Error::invalid(format!("an input of a captured step must be contiguous, not {desc}")));
             }
             let storage = Storage::pending(desc.span_bytes());
-            capturing.lock().add_placeholder(&storage);
-            placeholders.push(Tensor::new(capturing.clone(), StorageView { storage, offset: 0, desc: *desc }));
+            lock().add_placeholder(&storage);
+            placeholders.push(Tensor::new(device.clone(), StorageView { storage, offset: 0, desc: *desc }));
         }
-        let results = step(&placeholders)?;
-        let mut outputs = Vec::new();
-        for result in results {
-            if !result.device().is_capturing() {
-                return Err(Error::invalid("an output of a captured step does not depend on its inputs"));
-            }
-            let is_input = placeholders.iter().any(|p| Arc::ptr_eq(&p.view().storage, &result.view().storage));
-            let repeated = outputs.iter().any(|o: &Tensor| Arc::ptr_eq(&o.view().storage, &result.view().storage));
-            let whole = result.owns_whole_storage() && result.view().storage.buffer.get().is_none();
-            outputs.push(if whole && !is_input && !repeated { result } else { result.copy()? });
+        let scope = Scope::enter(device, &stream);
+        let mut outputs: Vec<Tensor> = Vec::new();
+        for result in step(&placeholders)? {
+            let storage = &result.view().storage;
+            let taken = placeholders.iter().chain(&outputs).any(|t| Arc::ptr_eq(&t.view().storage, storage));
+            let fresh = result.owns_whole_storage() && storage.buffer.get().is_none() && !taken;
+            outputs.push(if fresh { result } else { result.copy()? });
         }
+        drop(scope);
 
-        // What the step uses from outside must exist before it can be bound.
-        capturing.eager().flush()?;
-        let recording = capturing.lock().take()?;
+        let recording = lock().take()?;
         let slot_of = |tensor: &Tensor| {
             let slot = recording.bound.iter().find(|(_, s)| Arc::ptr_eq(s, &tensor.view().storage));
             slot.map(|(slot, _)| *slot).ok_or_else(|| Error::internal("an operand of the captured step has no slot"))
@@ -67,8 +94,8 @@ impl Captured {
                 return Err(Error::invalid("a tensor made during the capture was kept, but not returned from it"));
             }
         }
-        let plan = capturing.plan(recording.program)?;
-        Ok(Captured { device: capturing.eager(), plan, fixed, inputs, outputs })
+        let plan = device.plan(recording.program)?;
+        Ok(Captured { device: device.clone(), plan, fixed, inputs, outputs })
     }
 
     /// Runs the step with new inputs, of the shapes and dtypes it was captured with.

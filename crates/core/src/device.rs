@@ -1,10 +1,10 @@
 //! The handle that engines hold: a backend, its plans and the stream of pending steps.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::backend::{Backend, Bindings, Buffer, BufferDesc, Support};
-use crate::capture::Captured;
+use crate::capture::{self, Captured};
 use crate::desc::TensorDesc;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
@@ -26,11 +26,9 @@ const PLANS: usize = 256;
 #[derive(Clone)]
 pub struct Device {
     shared: Arc<Shared>,
-    /// Where steps go during a capture, instead of to the shared stream.
-    capture: Option<Arc<Mutex<Stream>>>,
 }
 
-struct Shared {
+pub(crate) struct Shared {
     backend: Arc<dyn Backend>,
     plans: PlanCache,
     stream: Mutex<Stream>,
@@ -40,7 +38,7 @@ impl Device {
     /// Wraps a backend.
     pub fn new(backend: Arc<dyn Backend>) -> Device {
         let shared = Shared { backend, plans: PlanCache::new(PLANS), stream: Mutex::default() };
-        Device { shared: Arc::new(shared), capture: None }
+        Device { shared: Arc::new(shared) }
     }
 
     /// The backend itself.
@@ -101,19 +99,22 @@ impl Device {
     pub fn empty(&self, dtype: DType, shape: &[usize]) -> Result<Tensor> {
         let desc = TensorDesc::contiguous(dtype, shape)?;
         let buffer = self.alloc(desc.span_bytes())?;
-        Ok(Tensor::new(self.eager(), StorageView { storage: Storage::of(buffer), offset: 0, desc }))
+        Ok(Tensor::new(self.clone(), StorageView { storage: Storage::of(buffer), offset: 0, desc }))
     }
 
-    /// Records what `step` does with placeholders of the shapes in `inputs`, compiles it once and
-    /// returns it for replay. Other tensors that it uses are bound as they are: what is updated in
-    /// place (a cache) is updated at every replay. Nothing runs during the capture.
+    /// Records what `step` does, compiles it once and returns it for replay; nothing runs now.
+    ///
+    /// `step` gets placeholders of the shapes and dtypes in `inputs`. Other tensors that it uses
+    /// are bound as they are: what it updates in place (a cache) is updated at every replay. Every
+    /// operation that this thread calls on the device's tensors within `step` is captured.
     pub fn capture(
         &self,
         inputs: &[TensorDesc],
         step: impl FnOnce(&[Tensor]) -> Result<Vec<Tensor>>,
     ) -> Result<Captured> {
-        let device = Device { shared: self.shared.clone(), capture: Some(Arc::default()) };
-        Captured::record(&device, inputs, step)
+        // What was recorded before exists before, and is bound by the capture like any tensor.
+        self.flush()?;
+        Captured::record(self, inputs, step)
     }
 
     /// Submits what is pending. Results are not waited for.
@@ -121,8 +122,7 @@ impl Device {
         if self.is_capturing() {
             return Err(Error::invalid("results are not known during a capture").on_device(&self.info().name));
         }
-        let mut stream = self.lock();
-        self.submit(&mut stream)
+        self.with_stream(|stream| self.submit(stream))
     }
 
     /// Appends an operation and returns its outputs, one for each of `outputs`.
@@ -131,45 +131,41 @@ impl Device {
             .iter()
             .map(|&desc| StorageView { storage: Storage::pending(desc.span_bytes()), offset: 0, desc })
             .collect();
-        let device = self.record_into(op, inputs, &views)?;
-        Ok(views.into_iter().map(|view| Tensor::new(device.clone(), view)).collect())
+        self.record_into(op, inputs, &views)?;
+        Ok(views.into_iter().map(|view| Tensor::new(self.clone(), view)).collect())
     }
 
-    /// Appends an operation that writes existing storage; returns the handle it was recorded on.
-    pub(crate) fn record_into(&self, op: Op, inputs: &[&Tensor], outputs: &[StorageView]) -> Result<Device> {
-        // Inside a capture some operands (weights, caches) belong to the eager stream.
-        let device = inputs.iter().map(|t| t.device()).find(|d| d.is_capturing()).unwrap_or(self);
-        let name = &device.info().name;
-        if inputs.iter().any(|t| !Arc::ptr_eq(&t.device().shared, &device.shared)) {
+    /// Appends an operation that writes existing storage.
+    pub(crate) fn record_into(&self, op: Op, inputs: &[&Tensor], outputs: &[StorageView]) -> Result<()> {
+        let name = &self.info().name;
+        if inputs.iter().any(|t| !Arc::ptr_eq(&t.device().shared, &self.shared)) {
             return Err(Error::invalid(format!("{}: the operands are on different devices", op.name())));
         }
         let views: Vec<StorageView> = inputs.iter().map(|t| t.view().clone()).collect();
-        let mut stream = device.lock();
-        stream.record(op, &views, outputs).map_err(|e| e.on_device(name))?;
-        drop(views);
-        if !device.is_capturing() && stream.len() >= FLUSH_STEPS {
-            device.submit(&mut stream)?;
-        }
-        drop(stream);
-        Ok(device.clone())
+        self.with_stream(|stream| {
+            stream.record(op, &views, outputs).map_err(|e| e.on_device(name))?;
+            if stream.len() >= FLUSH_STEPS && !self.is_capturing() { self.submit(stream) } else { Ok(()) }
+        })
     }
 
+    /// Whether this thread is inside a capture of this device.
     pub(crate) fn is_capturing(&self) -> bool {
-        self.capture.is_some()
+        capture::active(&self.shared).is_some()
     }
 
-    /// The same device outside a capture.
-    pub(crate) fn eager(&self) -> Device {
-        Device { shared: self.shared.clone(), capture: None }
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     pub(crate) fn alloc(&self, bytes: u64) -> Result<Buffer> {
         self.backend().alloc(&BufferDesc::new(bytes)).map_err(|e| e.on_device(&self.info().name))
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Stream> {
-        let stream = self.capture.as_deref().unwrap_or(&self.shared.stream);
-        stream.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The stream that this thread records to: the capture's, or the device's own.
+    fn with_stream<R>(&self, work: impl FnOnce(&mut Stream) -> R) -> R {
+        let captured = capture::active(&self.shared);
+        let stream = captured.as_deref().unwrap_or(&self.shared.stream);
+        work(&mut stream.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn plan(&self, program: crate::Program) -> Result<Arc<dyn crate::Plan>> {

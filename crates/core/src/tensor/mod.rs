@@ -64,6 +64,7 @@ impl Tensor {
 
     /// The buffer, after submitting the steps that produce it.
     pub(crate) fn buffer(&self) -> Result<Buffer> {
+        // Within a capture nothing is submitted; what exists already is bound as it is.
         if self.view.storage.buffer.get().is_none() || !self.device.is_capturing() {
             self.device.flush()?;
         }
@@ -77,6 +78,7 @@ impl Tensor {
     }
 
     fn try_read(&self) -> Result<Readback> {
+        self.device.flush()?;
         let dense = if self.desc().is_contiguous() { self.clone() } else { self.copy()? };
         let size = dense.dtype().block_bytes() as u64;
         let start = dense.view.offset as u64 * size;
@@ -104,6 +106,7 @@ impl Tensor {
             return Err(Error::shape(message).on_device(name));
         }
         let start = self.view.offset as u64 * self.dtype().block_bytes() as u64;
+        self.device.flush()?;
         self.device.backend().write(&self.buffer()?, start, bytemuck::cast_slice(data))
     }
 }

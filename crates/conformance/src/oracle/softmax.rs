@@ -18,7 +18,8 @@ pub(super) struct Row {
 ///
 /// `ε_j = (4 + 6|z_j − max|)·u` covers subtraction and exponential; an error of the scores acts on
 /// `p` as `e^δ − 1`; the sum adds γ_{n−1}, the division 2.5u (Blanchard, D. Higham & N. Higham
-/// 2021).
+/// 2021). A kernel that sees the row in one pass rescales at each new maximum, and where partial
+/// sums are joined: 5u each.
 pub(super) fn softmax_row(z: &[f64], dz: &[f64], probable_dz: &[f64]) -> Row {
     let max = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if max == f64::NEG_INFINITY {
@@ -29,6 +30,13 @@ pub(super) fn softmax_row(z: &[f64], dz: &[f64], probable_dz: &[f64]) -> Row {
     let sum: f64 = e.iter().sum();
     let p: Vec<f64> = e.iter().map(|e| e / sum).collect();
     let seen = z.iter().filter(|z| **z > f64::NEG_INFINITY).count();
+    let mut highest = f64::NEG_INFINITY;
+    let mut maxima = 0u32;
+    for &z in z.iter().filter(|z| **z > f64::NEG_INFINITY) {
+        maxima += u32::from(z > highest);
+        highest = highest.max(z);
+    }
+    let rescaled = 5.0 * U * f64::from(maxima - 1 + (2 * seen - 1).ilog2());
     let bounds = |dz: &[f64], chain: f64| -> Vec<f64> {
         // An error of the maximum is common to all elements and cancels, but rounds each difference.
         let each: Vec<f64> = z
@@ -41,7 +49,7 @@ pub(super) fn softmax_row(z: &[f64], dz: &[f64], probable_dz: &[f64]) -> Row {
             )
             .collect();
         let mean: f64 = p.iter().zip(&each).filter(|(p, _)| **p > 0.0).map(|(p, e)| p * e).sum();
-        each.iter().map(|e| e + mean + chain + 2.5 * U).collect()
+        each.iter().map(|e| e + mean + chain + rescaled + 2.5 * U).collect()
     };
     let relative = bounds(dz, gamma(seen.saturating_sub(1)));
     let quality = bounds(probable_dz, probable(seen.saturating_sub(1)));

@@ -1,0 +1,439 @@
+//! Kernels on the host in f32, as a device might write them: three orders of summation, with and
+//! without flushing subnormal numbers, and with one planted fault or none. They are the opposite of
+//! the oracle on purpose: f32, composed stage by stage, and wrong on request.
+
+use half::{bf16, f16};
+use unisono_conformance::{Case, read_logical};
+use unisono_core::op::{Attention, BinaryOp, Linear, Op, ReduceOp, Rope, RopePairing, UnaryOp, Visibility};
+use unisono_core::{DType, TensorDesc};
+
+/// In which order terms are added.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Order {
+    Forward,
+    Backward,
+    Pairwise,
+}
+
+/// One way to be wrong.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Fault {
+    DropLastTerm,
+    HalfAccumulator,
+    StageInHalf,
+    LastElementMissing,
+    SwapOperands,
+    Unscaled,
+    WrongHead,
+    MaskOffByOne,
+    IgnoreMask,
+    NoMaximum,
+    OnePassVariance,
+    NoEps,
+    SumForMean,
+    NormOfInput,
+    WrongPairing,
+    WrongSign,
+    ClampIndex,
+    LastOfTies,
+    Truncate,
+    TanhByExponentials,
+    TanhForErf,
+    NoBias,
+    ResidualFirst,
+    BackwardAxis,
+}
+
+/// A device made of a rounding order, a flush mode and a fault.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Host {
+    pub(crate) order: Order,
+    pub(crate) flush: bool,
+    pub(crate) fault: Option<Fault>,
+}
+
+/// A logical tensor of f32; indices beyond 2²⁴ keep their sign and size, which is all they need.
+struct T {
+    shape: Vec<usize>,
+    x: Vec<f32>,
+}
+
+impl T {
+    fn last(&self) -> usize {
+        self.shape.last().copied().unwrap_or(1)
+    }
+
+    fn row(&self, i: usize) -> &[f32] {
+        &self.x[i * self.last()..(i + 1) * self.last()]
+    }
+
+    fn rows(&self) -> usize {
+        self.x.len().checked_div(self.last()).unwrap_or(0)
+    }
+}
+
+impl Host {
+    fn has(&self, fault: Fault) -> bool {
+        self.fault == Some(fault)
+    }
+
+    fn f(&self, x: f32) -> f32 {
+        if self.flush && x.is_subnormal() { 0.0 } else { x }
+    }
+
+    fn sum(&self, terms: &[f32]) -> f32 {
+        let terms = if self.has(Fault::DropLastTerm) { &terms[..terms.len().saturating_sub(1)] } else { terms };
+        if self.has(Fault::HalfAccumulator) {
+            return terms.iter().fold(f16::ZERO, |s, &x| f16::from_f32(s.to_f32() + x)).to_f32();
+        }
+        match self.order {
+            Order::Forward => terms.iter().fold(0.0, |s, &x| self.f(s + self.f(x))),
+            Order::Backward => terms.iter().rev().fold(0.0, |s, &x| self.f(s + self.f(x))),
+            Order::Pairwise => match terms {
+                [] => 0.0,
+                [x] => self.f(*x),
+                _ => {
+                    let (a, b) = terms.split_at(terms.len() / 2);
+                    self.f(self.sum(a) + self.sum(b))
+                }
+            },
+        }
+    }
+
+    fn dot(&self, a: impl Iterator<Item = f32>, b: impl Iterator<Item = f32>) -> f32 {
+        let staged = |x: f32| if self.has(Fault::StageInHalf) { f16::from_f32(x).to_f32() } else { x };
+        let terms: Vec<f32> = a.zip(b).map(|(a, b)| staged(a) * staged(b)).collect();
+        self.sum(&terms)
+    }
+
+    fn unary(&self, op: UnaryOp, x: f32) -> f32 {
+        let tanh = |z: f32| {
+            if self.has(Fault::TanhByExponentials) {
+                ((2.0 * z).exp() - 1.0) / ((2.0 * z).exp() + 1.0)
+            } else {
+                z.tanh()
+            }
+        };
+        let gelu_tanh = |x: f32| 0.5 * x * (1.0 + tanh(0.797_884_6 * (x + 0.044_715 * x * x * x)));
+        match op {
+            UnaryOp::Neg => -x,
+            UnaryOp::Exp => x.exp(),
+            UnaryOp::Rsqrt => 1.0 / x.sqrt(),
+            UnaryOp::Tanh => tanh(x),
+            UnaryOp::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+            UnaryOp::Silu => x / (1.0 + (-x).exp()),
+            UnaryOp::Gelu if self.has(Fault::TanhForErf) => gelu_tanh(x),
+            UnaryOp::Gelu => 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2)),
+            _ => gelu_tanh(x),
+        }
+    }
+
+    fn matmul(&self, a: &T, b: &T) -> T {
+        let r = a.shape.len();
+        let [m, k, n] = [a.shape[r - 2], a.shape[r - 1], b.shape[r - 1]];
+        let mut shape = a.shape.clone();
+        shape[r - 1] = n;
+        let mut x = Vec::new();
+        for row in 0..shape[..r - 1].iter().product() {
+            for j in 0..n {
+                let column = (0..k).map(|p| b.x[(row / m * k + p) * n + j]);
+                x.push(self.dot((0..k).map(|p| a.x[row * k + p]), column));
+            }
+        }
+        T { shape, x }
+    }
+
+    fn linear(&self, op: &Linear, x: &[T]) -> T {
+        let mut y = self.matmul(&x[0], &x[1]);
+        let n = y.last();
+        let mut rest = x[2..].iter();
+        let bias = rest.next().filter(|_| op.bias);
+        let residual = if op.bias { rest.next() } else { x.get(2) };
+        for (i, y) in y.x.iter_mut().enumerate() {
+            let bias = bias.filter(|_| !self.has(Fault::NoBias)).map_or(0.0, |t| t.x[i % n]);
+            let residual = residual.map_or(0.0, |t| t.x[i]);
+            let early = self.has(Fault::ResidualFirst);
+            let before = *y + bias + if early { residual } else { 0.0 };
+            let after = op.activation.unary().map_or(before, |op| self.unary(op, before));
+            *y = self.f(after + if early { 0.0 } else { residual });
+        }
+        y
+    }
+
+    /// Softmax of one row; `seen` are the elements that count.
+    fn softmax(&self, z: &[f32], seen: &[bool]) -> Vec<f32> {
+        let visible = || z.iter().zip(seen).filter(|(_, s)| **s).map(|(z, _)| *z);
+        let max = if self.has(Fault::NoMaximum) { 0.0 } else { visible().fold(f32::NEG_INFINITY, f32::max) };
+        let e: Vec<f32> = z.iter().zip(seen).map(|(z, s)| if *s { self.f((z - max).exp()) } else { 0.0 }).collect();
+        let sum = self.sum(&e);
+        if !seen.contains(&true) {
+            return vec![0.0; z.len()];
+        }
+        e.iter().map(|e| self.f(e / sum)).collect()
+    }
+
+    fn masked(&self, mask: Option<f32>) -> (bool, f32) {
+        match mask.filter(|_| !self.has(Fault::IgnoreMask)) {
+            Some(f32::NEG_INFINITY) => (false, 0.0),
+            Some(m) => (true, m),
+            None => (true, 0.0),
+        }
+    }
+
+    fn attention(&self, op: &Attention, x: &[T]) -> T {
+        let (q, k, v) = (&x[0], &x[1], &x[2]);
+        let mask = x.get(3).filter(|_| op.mask);
+        let limits = x.last().filter(|_| op.visibility == Visibility::Limits);
+        let [heads, tokens, d] = [q.shape[1], q.shape[2], q.shape[3]];
+        let [kv_heads, kv, dv] = [k.shape[1], k.shape[2], v.shape[3]];
+        let scale = if self.has(Fault::Unscaled) { 1.0 } else { op.scale.0 };
+        let mut y = Vec::new();
+        for query in 0..q.shape[0] * heads * tokens {
+            let (b, h, t) = (query / (heads * tokens), query / tokens % heads, query % tokens);
+            let kv_head = if self.has(Fault::WrongHead) { h % kv_heads } else { h * kv_heads / heads };
+            let key = |j: usize| (b * kv_heads + kv_head) * kv + j;
+            let seen = match op.visibility {
+                Visibility::All => kv,
+                Visibility::Causal => (kv + t + 1).saturating_sub(tokens),
+                Visibility::Limits => limits.map_or(kv, |l| l.x[b * tokens + t] as usize).min(kv),
+            };
+            let seen = (seen + usize::from(self.has(Fault::MaskOffByOne))).min(kv);
+            let (mut z, mut visible) = (vec![0.0; seen], vec![true; seen]);
+            for j in 0..seen {
+                let (sees, add) = self.masked(mask.map(|m| m.x[query * kv + j]));
+                let dot = self.dot(q.x[query * d..][..d].iter().copied(), k.x[key(j) * d..][..d].iter().copied());
+                (z[j], visible[j]) = (dot * scale + add, sees);
+            }
+            let p = self.softmax(&z, &visible);
+            for c in 0..dv {
+                let terms: Vec<f32> = (0..seen).filter(|&j| visible[j]).map(|j| p[j] * v.x[key(j) * dv + c]).collect();
+                y.push(self.sum(&terms));
+            }
+        }
+        T { shape: vec![q.shape[0], heads, tokens, dv], x: y }
+    }
+
+    fn rms_norm(&self, x: &T, weight: &T, eps: f32) -> T {
+        let n = x.last() as f32;
+        let eps = if self.has(Fault::NoEps) { 0.0 } else { eps };
+        let mut y = Vec::new();
+        for i in 0..x.rows() {
+            let squares = self.dot(x.row(i).iter().copied(), x.row(i).iter().copied());
+            let mean = if self.has(Fault::SumForMean) { squares } else { squares / n };
+            let r = 1.0 / (mean + eps).sqrt();
+            y.extend(x.row(i).iter().zip(&weight.x).map(|(x, w)| self.f(x * r * w)));
+        }
+        T { shape: x.shape.clone(), x: y }
+    }
+
+    fn layer_norm(&self, x: &T, weight: &T, bias: &T, eps: f32) -> T {
+        let n = x.last() as f32;
+        let mut y = Vec::new();
+        for i in 0..x.rows() {
+            let row = x.row(i);
+            let mean = self.sum(row) / n;
+            let variance = if self.has(Fault::OnePassVariance) {
+                self.dot(row.iter().copied(), row.iter().copied()) / n - mean * mean
+            } else {
+                self.dot(row.iter().map(|x| x - mean), row.iter().map(|x| x - mean)) / n
+            };
+            let r = 1.0 / (variance + eps).sqrt();
+            y.extend(row.iter().zip(&weight.x).zip(&bias.x).map(|((x, w), b)| self.f((x - mean) * r * w + b)));
+        }
+        T { shape: x.shape.clone(), x: y }
+    }
+
+    fn rope(&self, op: &Rope, x: &[T]) -> T {
+        let (x, cos, sin, positions) = (&x[0], &x[1], &x[2], &x[3]);
+        let half = cos.shape[1];
+        let halves = (op.pairing == RopePairing::HalfSplit) != self.has(Fault::WrongPairing);
+        let mut y = x.x.clone();
+        for head in 0..x.rows() {
+            let mut position = positions.x[head / x.shape[2]];
+            if self.has(Fault::ClampIndex) {
+                position = position.clamp(0.0, cos.shape[0] as f32 - 1.0);
+            }
+            let inside = position >= 0.0 && position < cos.shape[0] as f32;
+            for i in 0..half {
+                let at = head * x.last();
+                let (a, b) = if halves { (at + i, at + i + half) } else { (at + 2 * i, at + 2 * i + 1) };
+                let table = |t: &T| if inside { t.x[position as usize * half + i] } else { 0.0 };
+                let s = if self.has(Fault::WrongSign) { -table(sin) } else { table(sin) };
+                (y[a], y[b]) = (self.f(x.x[a] * table(cos) - x.x[b] * s), self.f(x.x[b] * table(cos) + x.x[a] * s));
+            }
+        }
+        T { shape: x.shape.clone(), x: y }
+    }
+
+    /// Calls `f` with the elements of each line along `axis`.
+    fn lines(&self, x: &T, axis: usize, mut f: impl FnMut(&[f32]) -> f32) -> T {
+        let n = x.shape[axis];
+        let inner: usize = x.shape[axis + 1..].iter().product();
+        let outer: usize = x.shape[..axis].iter().product();
+        let line = |o: usize, i: usize| (0..n).map(|j| x.x[(o * n + j) * inner + i]).collect::<Vec<_>>();
+        let y = (0..outer * inner).map(|l| f(&line(l / inner, l % inner))).collect();
+        let mut shape = x.shape.clone();
+        shape[axis] = 1;
+        T { shape, x: y }
+    }
+
+    fn row_index(&self, index: f32, rows: usize) -> Option<usize> {
+        if self.has(Fault::ClampIndex) && rows > 0 {
+            return Some(index.clamp(0.0, rows as f32 - 1.0) as usize);
+        }
+        (index >= 0.0 && index < rows as f32).then_some(index as usize)
+    }
+
+    fn compute(&self, case: &Case, x: &[T], initial: Option<T>) -> Vec<T> {
+        let like = |t: &T, x: Vec<f32>| T { shape: t.shape.clone(), x };
+        vec![match &case.desc.op {
+            Op::Copy => like(&x[0], x[0].x.clone()),
+            Op::Concat(op) => {
+                let outer: usize = x[0].shape[..op.axis].iter().product();
+                let mut y = Vec::new();
+                for o in 0..outer {
+                    let parts: Vec<&T> =
+                        if self.has(Fault::BackwardAxis) { x.iter().rev().collect() } else { x.iter().collect() };
+                    for part in parts {
+                        let block: usize = part.shape[op.axis..].iter().product();
+                        y.extend_from_slice(&part.x[o * block..(o + 1) * block]);
+                    }
+                }
+                T { shape: case.desc.outputs[0].shape.to_vec(), x: y }
+            }
+            Op::GatherRows => {
+                let width: usize = x[0].shape[1..].iter().product();
+                let y = x[1].x.iter().flat_map(|&i| match self.row_index(i, x[0].shape[0]) {
+                    Some(r) => x[0].x[r * width..(r + 1) * width].to_vec(),
+                    None => vec![0.0; width],
+                });
+                T { shape: case.desc.outputs[0].shape.to_vec(), x: y.collect() }
+            }
+            Op::ScatterRows => {
+                let mut dst = initial.expect("scatter_rows has former content");
+                let width: usize = x[0].shape[1..].iter().product();
+                for (i, &index) in x[1].x.iter().enumerate() {
+                    if let Some(r) = self.row_index(index, dst.shape[0]) {
+                        dst.x[r * width..(r + 1) * width].copy_from_slice(&x[0].x[i * width..(i + 1) * width]);
+                    }
+                }
+                dst
+            }
+            Op::Unary(op) => like(&x[0], x[0].x.iter().map(|&x| self.f(self.unary(*op, x))).collect()),
+            Op::Binary(op) => {
+                let (a, b) = if self.has(Fault::SwapOperands) { (&x[1], &x[0]) } else { (&x[0], &x[1]) };
+                let f = |a: f32, b: f32| match op {
+                    BinaryOp::Add => a + b,
+                    BinaryOp::Sub => a - b,
+                    BinaryOp::Mul => a * b,
+                    _ => a / b,
+                };
+                like(a, a.x.iter().zip(&b.x).map(|(&a, &b)| self.f(f(self.f(a), self.f(b)))).collect())
+            }
+            Op::SwiGlu => {
+                let (gate, up) = if self.has(Fault::SwapOperands) { (&x[1], &x[0]) } else { (&x[0], &x[1]) };
+                like(gate, gate.x.iter().zip(&up.x).map(|(&g, &u)| self.f(self.unary(UnaryOp::Silu, g) * u)).collect())
+            }
+            Op::Reduce(op) => self.lines(&x[0], op.axis, |line| match op.op {
+                ReduceOp::Sum => self.sum(line),
+                ReduceOp::Mean if self.has(Fault::SumForMean) => self.sum(line),
+                ReduceOp::Mean => self.sum(line) / line.len() as f32,
+                // A maximum that starts at zero is a classic.
+                _ if self.has(Fault::NoMaximum) => line.iter().copied().fold(0.0, f32::max),
+                _ => line.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+            }),
+            Op::ArgMax(op) => self.lines(&x[0], op.axis, |line| {
+                let later = self.has(Fault::LastOfTies);
+                let better = |a: f32, b: f32| a > b || (later && a == b);
+                (1..line.len()).fold(0, |best, i| if better(line[i], line[best]) { i } else { best }) as f32
+            }),
+            Op::Softmax(op) => {
+                let n = x[0].last();
+                let mut rest = x[1..].iter();
+                let mask = if op.mask { rest.next() } else { None };
+                let limits = if op.limits { rest.next() } else { None };
+                let mut y = Vec::new();
+                for i in 0..x[0].rows() {
+                    let more = usize::from(self.has(Fault::MaskOffByOne));
+                    let limit = limits.map_or(n, |l| l.x[i] as usize).saturating_add(more);
+                    let scale = if self.has(Fault::Unscaled) { 1.0 } else { op.scale.0 };
+                    let (mut z, mut seen) = (Vec::new(), Vec::new());
+                    for (j, &x) in x[0].row(i).iter().enumerate() {
+                        let (sees, add) = self.masked(mask.map(|m| m.row(i)[j]));
+                        z.push(x * scale + add);
+                        seen.push(sees && j < limit);
+                    }
+                    y.extend(self.softmax(&z, &seen));
+                }
+                like(&x[0], y)
+            }
+            Op::RmsNorm(op) => self.rms_norm(&x[0], &x[1], op.eps.0),
+            Op::LayerNorm(op) => self.layer_norm(&x[0], &x[1], &x[2], op.eps.0),
+            Op::AddRmsNorm(op) => {
+                let dtype = case.desc.outputs[0].dtype;
+                let stored = |v: f32| self.f(round(dtype, v, false));
+                let sum = like(&x[0], x[0].x.iter().zip(&x[1].x).map(|(a, b)| stored(a + b)).collect());
+                let y = self.rms_norm(if self.has(Fault::NormOfInput) { &x[0] } else { &sum }, &x[2], op.eps.0);
+                return vec![sum, y];
+            }
+            Op::Rope(op) => self.rope(op, x),
+            Op::MatMul => self.matmul(&x[0], &x[1]),
+            Op::Linear(op) => self.linear(op, x),
+            Op::Attention(op) => self.attention(op, x),
+            other => panic!("no host kernel for {}", other.name()),
+        }]
+    }
+
+    /// Runs a case and gives the bytes of its outputs, with 0xFF where nothing is written.
+    pub(crate) fn run(&self, case: &Case, inputs: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let read = |d: &TensorDesc, bytes: &[u8]| T {
+            shape: d.shape.to_vec(),
+            x: read_logical(d, bytes).expect("whole inputs").into_iter().map(|x| x as f32).collect(),
+        };
+        let x: Vec<T> = case.desc.inputs.iter().zip(inputs).map(|(d, b)| read(d, b)).collect();
+        let initial = case.initial_output_bytes(0).map(|b| read(&case.desc.outputs[0], &b));
+        let outputs = self.compute(case, &x, initial);
+        case.desc.outputs.iter().zip(outputs).map(|(d, t)| self.store(d, &t.x)).collect()
+    }
+
+    fn store(&self, desc: &TensorDesc, values: &[f32]) -> Vec<u8> {
+        let size = desc.dtype.block_bytes();
+        let mut bytes = vec![0xFF; desc.span_bytes() as usize];
+        let written = values.len() - usize::from(self.has(Fault::LastElementMissing) && !values.is_empty());
+        for (i, &x) in values[..written].iter().enumerate() {
+            let (mut rest, mut at) = (i, 0);
+            for (&d, &s) in desc.shape.iter().zip(desc.strides.iter()).rev() {
+                at += rest % d * s;
+                rest /= d;
+            }
+            let x = round(desc.dtype, x, self.has(Fault::Truncate));
+            let stored = match desc.dtype {
+                DType::F16 => f16::from_f32(x).to_le_bytes().to_vec(),
+                DType::BF16 => bf16::from_f32(x).to_le_bytes().to_vec(),
+                DType::U32 => (x as u32).to_le_bytes().to_vec(),
+                _ => x.to_le_bytes().to_vec(),
+            };
+            bytes[at * size..(at + 1) * size].copy_from_slice(&stored);
+        }
+        bytes
+    }
+}
+
+/// `x` as `dtype` holds it, rounded to nearest or cut off.
+fn round(dtype: DType, x: f32, truncate: bool) -> f32 {
+    let cut = |bits: u32| f32::from_bits(x.to_bits() & !((1 << bits) - 1));
+    match dtype {
+        DType::F16 if truncate => cut(13),
+        DType::BF16 if truncate => cut(16),
+        DType::F16 => f16::from_f32(x).to_f32(),
+        DType::BF16 => bf16::from_f32(x).to_f32(),
+        _ => x,
+    }
+}
+
+/// Abramowitz & Stegun 7.1.26, the approximation that kernels use.
+fn erf(x: f32) -> f32 {
+    let t = 1.0 / (1.0 + 0.327_591_1 * x.abs());
+    let p = ((((1.061_405_4 * t - 1.453_152_1) * t + 1.421_413_8) * t - 0.284_496_72) * t + 0.254_829_6) * t;
+    (1.0 - p * (-x * x).exp()).copysign(x)
+}

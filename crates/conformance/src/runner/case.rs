@@ -57,7 +57,9 @@ pub(crate) async fn run_case(backend: &dyn Backend, case: &Case, options: &Optio
     };
     let prepared = match prepare(case) {
         Ok(prepared) => prepared,
-        Err(e) => return vec![CaseResult { status: Status::Error, detail: format!("the case is broken: {e}"), ..blank }],
+        Err(e) => {
+            return vec![CaseResult { status: Status::Error, detail: format!("the case is broken: {e}"), ..blank }];
+        }
     };
     let blank = CaseResult { input_hash: prepared.input_hash.clone(), ..blank };
     let mut results = Vec::new();

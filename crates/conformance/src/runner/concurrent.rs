@@ -17,7 +17,7 @@ use crate::report::{CaseResult, Status};
 pub(crate) const ID: &str = "program/concurrent:threads=4:seed=1";
 
 const THREADS: i32 = 4;
-const ROUNDS: i32 = 6;
+const ROUNDS: i32 = 3;
 /// Families whose first supported case of the quick level runs in every thread.
 const FAMILIES: [&str; 4] = ["matmul", "softmax", "rms_norm", "attention"];
 

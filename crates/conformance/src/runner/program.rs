@@ -60,8 +60,7 @@ impl Scenario {
 
     /// Does everything on a device and reads the buffers back at the end.
     pub(crate) async fn on_device(&self, backend: &dyn Backend) -> Result<Vec<Vec<u8>>> {
-        let mut buffers: Vec<Buffer> =
-            self.buffers.iter().map(|b| upload(backend, &b.bytes)).collect::<Result<_>>()?;
+        let mut buffers: Vec<Buffer> = self.buffers.iter().map(|b| upload(backend, &b.bytes)).collect::<Result<_>>()?;
         let plans: Vec<Arc<dyn Plan>> = self.programs.iter().map(|p| backend.compile(p)).collect::<Result<_>>()?;
         let mut tickets = Vec::new();
         for action in &self.script {

@@ -1,7 +1,8 @@
 //! Finding adapters: which there are, who made them, and in which order they are numbered.
 //!
 //! One instance serves the whole process, because loading the drivers is the slow part of opening
-//! a device. Adapters are sorted (hardware before software, native APIs before GL), so that
+//! a device. GL is the exception: all devices of one GL instance share a context, which two threads
+//! cannot use at once, so each device gets an instance of its own. Adapters are sorted (hardware before software, native APIs before GL), so that
 //! `wgpu:0` is the best one and ids are stable from run to run.
 
 use unisono_core::{DeviceKind, Error, ErrorKind, Result};
@@ -83,9 +84,12 @@ async fn candidates() -> Vec<wgpu::Adapter> {
     static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
     // Drivers are not reliably safe to enumerate from several threads at once.
     static ENUMERATING: Mutex<()> = Mutex::new(());
-    let instance = INSTANCE.get_or_init(|| wgpu::Instance::new(descriptor()));
     let _guard = ENUMERATING.lock().unwrap_or_else(PoisonError::into_inner);
-    pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()))
+    let native = INSTANCE.get_or_init(|| wgpu::Instance::new(descriptor(wgpu::Backends::all() - wgpu::Backends::GL)));
+    let gl = wgpu::Instance::new(descriptor(wgpu::Backends::GL));
+    let mut adapters = pollster::block_on(native.enumerate_adapters(wgpu::Backends::all()));
+    adapters.extend(pollster::block_on(gl.enumerate_adapters(wgpu::Backends::GL)));
+    adapters
 }
 
 #[cfg(target_family = "wasm")]
@@ -94,13 +98,18 @@ async fn candidates() -> Vec<wgpu::Adapter> {
         power_preference: wgpu::PowerPreference::HighPerformance,
         ..wgpu::RequestAdapterOptions::default()
     };
-    wgpu::Instance::new(descriptor()).request_adapter(&options).await.into_iter().collect()
+    wgpu::Instance::new(descriptor(wgpu::Backends::BROWSER_WEBGPU))
+        .request_adapter(&options)
+        .await
+        .into_iter()
+        .collect()
 }
 
 /// No validation layers and no indirect-dispatch validation (its pipelines would be built for
 /// every device, and no dispatch here is indirect) unless wgpu's own variables ask for them.
-fn descriptor() -> wgpu::InstanceDescriptor {
+fn descriptor(backends: wgpu::Backends) -> wgpu::InstanceDescriptor {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = backends;
     descriptor.flags = wgpu::InstanceFlags::DISCARD_HAL_LABELS.with_env();
     descriptor
 }

@@ -12,7 +12,7 @@ use unisono_wgpu::{WgpuBackend, WgpuOptions};
 
 /// Every adapter of this machine, opened. Fails where there is none, unless
 /// `UNISONO_ALLOW_NO_ADAPTER=1` says that this is expected.
-pub fn devices(options: &WgpuOptions) -> Vec<Arc<WgpuBackend>> {
+pub(crate) fn devices(options: &WgpuOptions) -> Vec<Arc<WgpuBackend>> {
     let adapters = unisono_wgpu::adapters();
     let allowed = std::env::var("UNISONO_ALLOW_NO_ADAPTER").is_ok_and(|v| v == "1");
     assert!(
@@ -24,16 +24,16 @@ pub fn devices(options: &WgpuOptions) -> Vec<Arc<WgpuBackend>> {
 }
 
 /// Options that leave no traces on disk.
-pub fn options() -> WgpuOptions {
+pub(crate) fn options() -> WgpuOptions {
     WgpuOptions { disk_cache: false, ..WgpuOptions::default() }
 }
 
-pub fn f32s(n: usize) -> TensorDesc {
+pub(crate) fn f32s(n: usize) -> TensorDesc {
     TensorDesc::contiguous(DType::F32, &[n]).unwrap()
 }
 
 /// `y = -x` over `n` values, with its slots.
-pub fn negation(n: usize) -> (Program, SlotId, SlotId) {
+pub(crate) fn negation(n: usize) -> (Program, SlotId, SlotId) {
     let mut builder = ProgramBuilder::new();
     let x = builder.operand(SlotKind::Input, f32s(n));
     let y = builder.operand(SlotKind::Output, f32s(n));
@@ -42,7 +42,7 @@ pub fn negation(n: usize) -> (Program, SlotId, SlotId) {
 }
 
 /// `y = x + x + … ` through `steps` temporaries, each adding `x` once more.
-pub fn additions(n: usize, steps: usize) -> (Program, SlotId, SlotId) {
+pub(crate) fn additions(n: usize, steps: usize) -> (Program, SlotId, SlotId) {
     let mut builder = ProgramBuilder::new();
     let x = builder.operand(SlotKind::Input, f32s(n));
     let y = builder.operand(SlotKind::Output, f32s(n));
@@ -55,19 +55,19 @@ pub fn additions(n: usize, steps: usize) -> (Program, SlotId, SlotId) {
     (builder.finish(), x.slot, y.slot)
 }
 
-pub fn upload(device: &WgpuBackend, values: &[f32]) -> Buffer {
+pub(crate) fn upload(device: &WgpuBackend, values: &[f32]) -> Buffer {
     let bytes = bytemuck::cast_slice(values);
     let buffer = device.alloc(&BufferDesc::new(bytes.len() as u64)).unwrap();
     device.write(&buffer, 0, bytes).unwrap();
     buffer
 }
 
-pub fn download(device: &WgpuBackend, buffer: &Buffer) -> Vec<f32> {
+pub(crate) fn download(device: &WgpuBackend, buffer: &Buffer) -> Vec<f32> {
     let bytes = device.read(buffer, 0..buffer.bytes()).wait().unwrap();
     bytemuck::pod_collect_to_vec(&bytes)
 }
 
-pub fn bind(pairs: &[(SlotId, &Buffer)]) -> Bindings {
+pub(crate) fn bind(pairs: &[(SlotId, &Buffer)]) -> Bindings {
     let mut bindings = Bindings::new();
     for (slot, buffer) in pairs {
         bindings.set(*slot, (*buffer).clone());

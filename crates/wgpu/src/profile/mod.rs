@@ -21,6 +21,8 @@ pub(crate) struct Profile {
     pub(crate) subgroups: bool,
     /// Matrix products without workgroup memory first: a processor has caches, and barriers cost.
     pub(crate) direct_matmul: bool,
+    /// Whether inner loops have constant bounds, which drivers unroll; slow to compile.
+    pub(crate) unroll: bool,
     /// With `m` and `n` both at least this, the large matrix tile.
     pub(crate) large_tile_from: usize,
     /// Up to this `m`, matrix × vector kernels (at most 8).
@@ -38,6 +40,7 @@ pub(crate) static GENERIC: Profile = Profile {
     name: "generic",
     subgroups: true,
     direct_matmul: false,
+    unroll: true,
     large_tile_from: 48,
     matvec_rows: 8,
     matvec_lanes: 32,

@@ -7,6 +7,7 @@ pub(super) static SOFTWARE: Profile = Profile {
     name: "software",
     subgroups: false,
     direct_matmul: true,
+    unroll: false,
     matvec_lanes: 8,
     attention_split_keys: 1024,
     attention_workgroups: 2,

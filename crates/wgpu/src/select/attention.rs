@@ -75,16 +75,22 @@ pub(super) fn build(b: &mut Builder<'_>, name: &str, op: &Attention) -> Result<(
         ("B", code(k.dtype)),
         ("C", code(v.dtype)),
         ("MASK", f64::from(u8::from(op.mask))),
-        ("VISIBILITY", match op.visibility {
-            Visibility::All => 0.0,
-            Visibility::Causal => 1.0,
-            Visibility::Limits => 2.0,
-        }),
-        ("COLUMNS", match v_dim {
-            0..=64 => 1.0,
-            65..=128 => 2.0,
-            _ => 4.0,
-        }),
+        (
+            "VISIBILITY",
+            match op.visibility {
+                Visibility::All => 0.0,
+                Visibility::Causal => 1.0,
+                Visibility::Limits => 2.0,
+            },
+        ),
+        (
+            "COLUMNS",
+            match v_dim {
+                0..=64 => 1.0,
+                65..=128 => 2.0,
+                _ => 4.0,
+            },
+        ),
     ];
     let mut views = [
         Some(queries(b.output_view(0), &y.strides, v_dim)),

@@ -1,8 +1,8 @@
 //! Kernels that visit elements one by one: functions, copies, concatenation, gathered and scattered
 //! rows. All share one parameter block: sizes and the strides of up to three operands.
 
-use unisono_core::op::{BinaryOp, Concat, UnaryOp};
 use unisono_core::Reason;
+use unisono_core::op::{BinaryOp, Concat, UnaryOp};
 
 use super::builder::{Builder, code, for_output, word};
 use super::window::{Piece, View, collapse, windows};
@@ -150,7 +150,8 @@ fn row_windows(b: &Builder<'_>, operand: usize, total: u64, row_stride: u64) -> 
         0 => (b.input_view(0), &b.input(0).desc),
         _ => (b.output_view(0), &b.output(0).desc),
     };
-    let row: u64 = desc.shape[1..].iter().zip(&desc.strides[1..]).map(|(&n, &s)| (n as u64).saturating_sub(1) * s as u64).sum();
+    let row: u64 =
+        desc.shape[1..].iter().zip(&desc.strides[1..]).map(|(&n, &s)| (n as u64).saturating_sub(1) * s as u64).sum();
     let pieces = windows(&[total], &[&view.with(vec![row_stride], row + 1)], b.caps).or_else(|_| {
         // A single row is too large: its width is cut by the caller's own windows.
         Ok::<_, Reason>((0..total).map(|i| Piece { start: vec![i], sizes: vec![1] }).collect())

@@ -119,6 +119,7 @@ fn product(b: &Builder<'_>, name: &str, linear: Option<Linear>, k: u64) -> Resul
         ("B", code(w.dtype)),
         ("A_ALONG_K", f64::from(u8::from(a.strides[r - 1] == 1))),
         ("B_ALONG_K", f64::from(u8::from(w.strides[r - 2] == 1 && w.strides[r - 1] != 1))),
+        ("UNROLL", f64::from(u8::from(b.caps.profile.unroll))),
         ("M", m.clamp(1, MATVEC_ROWS) as f64),
         ("LANES", f64::from(b.caps.profile.matvec_lanes)),
     ];
@@ -194,13 +195,7 @@ impl Product {
         Ok(())
     }
 
-    fn launch(
-        &self,
-        b: &mut Builder<'_>,
-        piece: &Piece,
-        k: u64,
-        accumulate: bool,
-    ) -> Result<(), Reason> {
+    fn launch(&self, b: &mut Builder<'_>, piece: &Piece, k: u64, accumulate: bool) -> Result<(), Reason> {
         let rank = piece.sizes.len();
         let (m, n) = (piece.sizes[rank - 2], piece.sizes[rank - 1]);
         let batch = &piece.sizes[..rank - 2];

@@ -17,11 +17,10 @@
 //! of the network, the few operations of a sublayer besides its reduction (the exponentials of
 //! attention and SiLU above all) and the error of the golden itself:
 //!
-//! `ε = C · (2·L + 1) · √K · u`, `C = 8`.
+//! `ε = C · (2·L + 1) · √K · u`, `C = 2`.
 //!
 //! `C` is stated, not derived. The tests hold it from both sides: correct devices stay far below
-//! the bound, and small faults (another `eps` or `theta`, the other pairing of the rotary
-//! embedding, a dropped head, a position off by one) exceed it.
+//! the bound, and small faults (another `eps` or `theta`) exceed it.
 
 use std::time::Duration;
 
@@ -37,7 +36,7 @@ use crate::source::Source;
 use crate::weights::Weights;
 
 /// The constant of the bound.
-const C: f64 = 8.0;
+const C: f64 = 2.0;
 
 /// The outcome of a verification.
 #[derive(Clone, Debug)]

@@ -90,7 +90,10 @@ fn devices(out: &mut String, report: &Report) {
     for (i, d) in report.devices.iter().enumerate() {
         let verdict = if d.passed() { Status::Pass } else { Status::Fail };
         let id = escape(&d.device.id);
-        line(out, format_args!("<tr><th><a href=\"#device-{i}\">{id}</a></th><td>{}</td>", badge(verdict, verdict.name())));
+        line(
+            out,
+            format_args!("<tr><th><a href=\"#device-{i}\">{id}</a></th><td>{}</td>", badge(verdict, verdict.name())),
+        );
         line(out, format_args!("<td class=\"num\">{}</td>", d.summary.cases));
         for status in Status::ALL {
             line(out, format_args!("<td class=\"num\">{}</td>", d.summary.count(status)));
@@ -98,7 +101,10 @@ fn devices(out: &mut String, report: &Report) {
         line(out, format_args!("<td class=\"num\">{:.1}</td></tr>", d.seconds));
     }
     line(out, "</tbody></table></div>");
-    line(out, "<p class=\"soft\">A count is of cases times kernels: each case runs on every kernel that can serve it.</p>");
+    line(
+        out,
+        "<p class=\"soft\">A count is of cases times kernels: each case runs on every kernel that can serve it.</p>",
+    );
     for (i, device) in report.devices.iter().enumerate() {
         device_facts(out, i, device);
     }

@@ -133,15 +133,8 @@ pub enum Status {
 
 impl Status {
     /// Every status, from good to bad.
-    pub const ALL: [Status; 7] = [
-        Status::Pass,
-        Status::Warn,
-        Status::Info,
-        Status::Unsupported,
-        Status::NotRun,
-        Status::Fail,
-        Status::Error,
-    ];
+    pub const ALL: [Status; 7] =
+        [Status::Pass, Status::Warn, Status::Info, Status::Unsupported, Status::NotRun, Status::Fail, Status::Error];
 
     /// The name in reports.
     pub fn name(self) -> &'static str {

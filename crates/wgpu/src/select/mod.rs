@@ -11,6 +11,8 @@ mod map;
 mod matmul;
 mod rope;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::sync::Arc;

@@ -1,0 +1,303 @@
+//! Selection for devices that are not at hand: every operation gets launches that the device
+//! accepts, at any offset, below every limit.
+
+use unisono_core::op::*;
+use unisono_core::{DType, KernelChoice, Op, OpDesc, Operand, SlotId, Step, TensorDesc};
+use unisono_shaders::PARAMETER_BYTES;
+
+use super::{candidates, recipe};
+use crate::caps::Caps;
+use crate::launch::{Launch, Recipe, Source};
+use crate::profile::Profile;
+
+/// The limits that every WebGPU device has, without optional features.
+fn default_limits() -> Caps {
+    Caps {
+        max_storage_buffer_binding_size: 128 << 20,
+        max_compute_workgroups_per_dimension: 65535,
+        max_compute_invocations_per_workgroup: 256,
+        max_compute_workgroup_storage_size: 16384,
+        max_storage_buffers_per_shader_stage: 8,
+        min_storage_buffer_offset_alignment: 256,
+        f16: false,
+        subgroups: None,
+        profile: Profile::for_device(0, false, None),
+    }
+}
+
+fn device(vendor: u32, software: bool, subgroups: (u32, u32), binding: u64, alignment: u32) -> Caps {
+    Caps {
+        max_storage_buffer_binding_size: binding,
+        max_compute_invocations_per_workgroup: 1024,
+        max_compute_workgroup_storage_size: 32768,
+        min_storage_buffer_offset_alignment: alignment,
+        f16: true,
+        subgroups: Some(subgroups),
+        profile: Profile::for_device(vendor, software, Some(subgroups)),
+        ..default_limits()
+    }
+}
+
+fn devices() -> Vec<Caps> {
+    vec![
+        default_limits(),
+        device(0x10de, false, (32, 32), (2 << 30) - 4, 32),
+        device(0x1002, false, (32, 64), (4 << 30) - 4, 32),
+        device(0x1002, false, (64, 64), (2 << 30) - 4, 32),
+        device(0x8086, false, (8, 32), 1 << 30, 64),
+        device(0x8086, false, (16, 32), (2 << 30) - 4, 64),
+        device(0x106b, false, (32, 32), 1 << 30, 32),
+        device(0x5143, false, (64, 128), 128 << 20, 64),
+        device(0x10005, true, (8, 8), 128 << 20, 32),
+        device(0x1ae0, true, (4, 4), 128 << 20, 256),
+    ]
+}
+
+fn t(dtype: DType, shape: &[usize]) -> TensorDesc {
+    TensorDesc::contiguous(dtype, shape).expect("shape")
+}
+
+fn op(op: Op, inputs: &[TensorDesc], outputs: &[TensorDesc]) -> OpDesc {
+    OpDesc::new(op, inputs.to_vec(), outputs.to_vec()).expect("operation")
+}
+
+fn matmul(dtype: DType, m: usize, k: usize, n: usize) -> OpDesc {
+    let w = t(dtype, &[n, k]).transposed(0, 1).expect("transposed");
+    op(Op::MatMul, &[t(DType::F32, &[m, k]), w], &[t(DType::F32, &[m, n])])
+}
+
+/// One of every operation, with this type for every float.
+fn every_op(d: DType) -> Vec<OpDesc> {
+    let index = t(DType::U32, &[5]);
+    let (x, w) = (t(d, &[5, 24]), t(d, &[24]));
+    let table = t(DType::F32, &[32, 4]);
+    let (q, kv) = (t(d, &[2, 4, 3, 8]), t(d, &[2, 2, 7, 8]));
+    let limits = t(DType::U32, &[2, 3]);
+    let eps = Real(1e-5);
+    let mut ops = vec![
+        op(Op::Copy, &[x.transposed(0, 1).expect("transposed")], &[t(DType::F32, &[24, 5])]),
+        op(Op::Concat(Concat { axis: 1, inputs: 2 }), &[x, x], &[t(d, &[5, 48])]),
+        op(Op::GatherRows, &[t(d, &[9, 24]), index], &[x]),
+        op(Op::GatherRows, &[t(d, &[0, 24]), index], &[x]),
+        op(Op::ScatterRows, &[x, index], &[t(d, &[9, 24])]),
+        op(Op::Reduce(Reduce { op: ReduceOp::Sum, axis: 0 }), &[t(d, &[0, 3])], &[t(d, &[1, 3])]),
+        op(Op::ArgMax(ArgMax { axis: 1 }), &[x], &[t(DType::U32, &[5, 1])]),
+        op(Op::RmsNorm(RmsNorm { eps }), &[x, w], &[x]),
+        op(Op::LayerNorm(LayerNorm { eps }), &[x, w, w], &[x]),
+        op(Op::AddRmsNorm(AddRmsNorm { eps }), &[x, x, w], &[x, x]),
+        op(Op::SwiGlu, &[x, x], &[x]),
+        op(Op::MatMul, &[t(d, &[3, 2, 9, 7]), t(d, &[3, 2, 7, 5])], &[t(d, &[3, 2, 9, 5])]),
+        op(Op::MatMul, &[t(d, &[4, 0]), t(d, &[0, 6])], &[t(d, &[4, 6])]),
+    ];
+    for pairing in [RopePairing::Interleaved, RopePairing::HalfSplit] {
+        let x = t(d, &[2, 3, 4, 8]);
+        ops.push(op(Op::Rope(Rope { pairing }), &[x, table, table, limits], &[x]));
+    }
+    ops.extend(UnaryOp::ALL.map(|f| op(Op::Unary(f), &[x], &[x])));
+    ops.extend(BinaryOp::ALL.map(|f| op(Op::Binary(f), &[x, w.broadcast_to(&[5, 24]).expect("broadcast")], &[x])));
+    for f in ReduceOp::ALL {
+        ops.push(op(Op::Reduce(Reduce { op: f, axis: 1 }), &[x], &[t(d, &[5, 1])]));
+    }
+    for (mask, limited) in [(false, false), (true, true)] {
+        let mut inputs = vec![x];
+        inputs.extend(mask.then_some(x));
+        inputs.extend(limited.then_some(t(DType::U32, &[5])));
+        ops.push(op(Op::Softmax(Softmax { scale: Real(0.5), mask, limits: limited }), &inputs, &[x]));
+    }
+    for activation in Activation::ALL {
+        let (a, b, y) = (t(d, &[3, 24]), t(d, &[24, 10]), t(d, &[3, 10]));
+        let linear = Linear { bias: true, activation, residual: true };
+        ops.push(op(Op::Linear(linear), &[a, b, t(d, &[10]), y], &[y]));
+    }
+    for visibility in [Visibility::All, Visibility::Causal, Visibility::Limits] {
+        let attention = Attention { scale: Real(0.3), visibility, mask: true };
+        let mut inputs = vec![q, kv, kv, t(d, &[2, 4, 3, 7])];
+        inputs.extend((visibility == Visibility::Limits).then_some(limits));
+        ops.push(op(Op::Attention(attention), &inputs, &[q]));
+    }
+    ops
+}
+
+/// A step whose operands each begin `offset` elements into a slot of their own.
+fn step(desc: &OpDesc, offset: usize) -> Step {
+    let mut slot = 0;
+    let mut operands = |descs: &[TensorDesc]| {
+        let place = |&desc: &TensorDesc| {
+            slot += 1;
+            Operand { slot: SlotId(slot), offset, desc }
+        };
+        descs.iter().map(place).collect::<Vec<_>>()
+    };
+    let inputs = operands(&desc.inputs);
+    let outputs = operands(&desc.outputs);
+    Step { op: desc.op.clone(), inputs, outputs, kernel: KernelChoice::Auto }
+}
+
+fn check_launch(launch: &Launch, step: &Step, recipe: &Recipe, caps: &Caps) {
+    let name = launch.variant.name;
+    assert!(caps.meets(launch.variant.requires), "{name}");
+    assert!(launch.variant.workgroup_bytes <= caps.max_compute_workgroup_storage_size, "{name}");
+    assert!(launch.groups.iter().all(|g| (1..=caps.max_compute_workgroups_per_dimension).contains(g)), "{name}");
+    assert!(launch.params.len() as u64 * 4 <= PARAMETER_BYTES, "{name}: {} words", launch.params.len());
+    assert_eq!(launch.bindings.len(), launch.variant.bindings.len(), "{name}");
+    for (constant, _) in &launch.constants {
+        assert!(launch.variant.constants.contains(constant), "{name} has no constant {constant}");
+    }
+    for (i, binding) in launch.bindings.iter().enumerate() {
+        let end = match binding.source {
+            Source::Input(i) => step.inputs[i].byte_range().end,
+            Source::Output(i) => step.outputs[i].byte_range().end,
+            Source::Scratch(i) => recipe.scratch[i],
+        };
+        assert_eq!(binding.offset % u64::from(caps.min_storage_buffer_offset_alignment), 0, "{name} binding {i}");
+        assert!(binding.size > 0 && binding.size % 4 == 0, "{name} binding {i}: {binding:?}");
+        assert!(binding.size <= caps.max_storage_buffer_binding_size, "{name} binding {i}: {binding:?}");
+        assert!(binding.offset + binding.size <= end.next_multiple_of(4), "{name} binding {i}: {binding:?} of {end}");
+    }
+}
+
+fn check(desc: &OpDesc, offset: usize, caps: &Caps) -> Vec<Recipe> {
+    let names = candidates(desc, caps).unwrap_or_else(|e| panic!("{desc}: {e} ({})", caps.profile.name));
+    let step = step(desc, offset);
+    assert_eq!(recipe(&step, None, caps).expect("a recipe").name, names[0]);
+    let build = |name: &std::sync::Arc<str>| {
+        let recipe = recipe(&step, Some(name), caps).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(recipe.name, *name);
+        assert!(!recipe.launches.is_empty(), "{desc} by {name}");
+        recipe.launches.iter().for_each(|launch| check_launch(launch, &step, &recipe, caps));
+        recipe
+    };
+    names.iter().map(build).collect()
+}
+
+#[test]
+fn every_operation_has_kernels_on_every_device() {
+    for caps in devices() {
+        for dtype in DType::FLOATS {
+            for desc in every_op(dtype) {
+                check(&desc, 0, &caps);
+                check(&desc, 1237, &caps);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_dtype_moves() {
+    for dtype in DType::ALL {
+        let x = t(dtype, &[3, 5]);
+        for caps in devices() {
+            check(&op(Op::Copy, &[x], &[x]), 3, &caps);
+            check(&op(Op::GatherRows, &[x, t(DType::I32, &[3])], &[x]), 3, &caps);
+        }
+    }
+}
+
+#[test]
+fn profiles_order_candidates() {
+    let first = |desc: &OpDesc, caps: &Caps| candidates(desc, caps).expect("candidates")[0].to_string();
+    let (software, nvidia) = (&devices()[8], &devices()[1]);
+    assert_eq!(first(&matmul(DType::F16, 1, 64, 64), nvidia), "matvec_nk");
+    assert_eq!(first(&matmul(DType::F32, 512, 64, 512), nvidia), "matmul_tiled");
+    assert_eq!(first(&matmul(DType::F32, 512, 64, 512), software), "matmul_direct");
+    let norm = op(
+        Op::RmsNorm(RmsNorm { eps: Real(1e-5) }),
+        &[t(DType::F32, &[2, 8]), t(DType::F32, &[8])],
+        &[t(DType::F32, &[2, 8])],
+    );
+    assert_eq!(first(&norm, nvidia), "rms_norm_subgroups");
+    assert_eq!(first(&norm, &default_limits()), "rms_norm");
+    assert_eq!(candidates(&norm, &default_limits()).expect("candidates").len(), 1);
+}
+
+#[test]
+fn a_weight_over_the_binding_limit_is_bound_in_windows() {
+    let caps = default_limits();
+    for m in [1, 20] {
+        for recipe in check(&matmul(DType::F32, m, 4096, 11008), 7, &caps) {
+            assert!(recipe.launches.len() >= 2, "{}", recipe.name);
+            let columns: u32 = recipe.launches.iter().map(|l| l.params[1]).sum();
+            assert_eq!(columns, 11008, "{}", recipe.name);
+        }
+    }
+}
+
+#[test]
+fn rows_of_a_weight_that_no_window_of_columns_fits_are_summed_in_parts() {
+    let caps = Caps { max_storage_buffer_binding_size: 1 << 16, ..default_limits() };
+    for dtype in DType::FLOATS {
+        let desc = op(Op::MatMul, &[t(dtype, &[2, 700]), t(dtype, &[700, 600])], &[t(dtype, &[2, 600])]);
+        for recipe in check(&desc, 1, &caps) {
+            let products: Vec<&Launch> = recipe.launches.iter().filter(|l| !l.variant.name.contains("copy")).collect();
+            let terms: u64 = products.iter().map(|l| u64::from(l.params[1]) * u64::from(l.params[2])).sum();
+            assert_eq!(terms, 700 * 600, "{}", recipe.name);
+        }
+    }
+}
+
+#[test]
+fn a_table_over_the_binding_limit_is_bound_in_windows() {
+    let caps = default_limits();
+    let desc = op(
+        Op::GatherRows,
+        &[t(DType::F32, &[100_000, 4096]), t(DType::U32, &[8])],
+        &[t(DType::F16, &[8, 4096])],
+    );
+    for recipe in check(&desc, 1, &caps) {
+        // Word 32 and 33 of the parameters are the window's first row and the row after its last.
+        let mut next = 0;
+        for launch in &recipe.launches {
+            assert_eq!(launch.params[32], next);
+            next = launch.params[33];
+        }
+        assert_eq!(next, 100_000);
+        assert!(recipe.launches.len() > 10);
+    }
+}
+
+#[test]
+fn many_workgroups_spill_out_of_x() {
+    let caps = default_limits();
+    let x = t(DType::U8, &[100_000_000]);
+    for recipe in check(&op(Op::Copy, &[x], &[x]), 1, &caps) {
+        let groups: u64 = recipe.launches.iter().map(|l| l.groups.iter().map(|&g| u64::from(g)).product::<u64>()).sum();
+        assert!(groups * 1024 >= 100_000_000);
+        assert!(recipe.launches.iter().any(|l| l.groups[1] > 1));
+    }
+    let rows = t(DType::F32, &[70_000, 2]);
+    let softmax = Softmax { scale: Real(1.0), mask: false, limits: false };
+    for recipe in check(&op(Op::Softmax(softmax), &[rows], &[rows]), 0, &caps) {
+        assert_eq!(recipe.launches[0].groups, [65535, 2, 1]);
+    }
+}
+
+#[test]
+fn what_cannot_be_bound_is_refused_with_the_limit() {
+    let caps = Caps { max_storage_buffer_binding_size: 4096, ..default_limits() };
+    let row = t(DType::F32, &[1, 8192]);
+    let softmax = Softmax { scale: Real(1.0), mask: false, limits: false };
+    let refusal = candidates(&op(Op::Softmax(softmax), &[row], &[row]), &caps).expect_err("too large");
+    assert!(matches!(refusal, unisono_core::Reason::Limit(_)), "{refusal}");
+}
+
+#[test]
+fn wide_heads_are_left_to_the_decomposition() {
+    let q = t(DType::F32, &[1, 2, 3, 320]);
+    let attention = Attention { scale: Real(0.1), visibility: Visibility::Causal, mask: false };
+    let refusal = candidates(&op(Op::Attention(attention), &[q, q, q], &[q]), &default_limits());
+    assert!(matches!(refusal, Err(unisono_core::Reason::Limit(_))));
+}
+
+#[test]
+fn an_unknown_kernel_is_an_error_that_names_the_candidates() {
+    let desc = matmul(DType::F32, 2, 3, 4);
+    let error = recipe(&step(&desc, 0), Some("no such"), &default_limits()).expect_err("unknown");
+    assert!(error.to_string().contains("matvec_nk"), "{error}");
+}
+
+#[test]
+fn empty_results_need_no_launch() {
+    let x = t(DType::F32, &[0, 3]);
+    let desc = op(Op::Unary(UnaryOp::Exp), &[x], &[x]);
+    assert!(recipe(&step(&desc, 0), None, &default_limits()).expect("a recipe").launches.is_empty());
+}

@@ -128,7 +128,8 @@ mod tests {
     #[test]
     fn quick_cases_are_small() {
         for c in try_all().unwrap().iter().filter(|c| c.level == Level::Quick) {
-            let bytes: u64 = c.desc.inputs.iter().chain(&c.desc.outputs).map(|d| d.span_bytes()).sum();
+            let bytes: u64 =
+                c.desc.inputs.iter().chain(&c.desc.outputs).map(unisono_core::TensorDesc::span_bytes).sum();
             assert!(
                 c.desc.flops() < 20_000_000 && bytes < 4_000_000,
                 "{}: {} FLOP, {bytes} bytes",

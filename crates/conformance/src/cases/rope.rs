@@ -7,6 +7,7 @@ use super::{Draft, FLOATS, Layout, Sink, dims, pick, types};
 use crate::case::DataClass;
 use crate::data::Fill;
 
+#[derive(Clone, Copy)]
 struct Row {
     shape: [usize; 4],
     rotated: usize,

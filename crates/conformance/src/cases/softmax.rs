@@ -86,7 +86,7 @@ pub(super) fn cases(sink: Sink<'_>) -> Result<()> {
         for (h, hide) in Hide::LIST.into_iter().enumerate() {
             let dtype = pick(&FLOATS, i + h);
             let types = if (i + h) % 7 == 3 { [dtype, DType::F32] } else { [dtype; 2] };
-            add(sink, &[7, n], types, hide, pick(&layouts, i + 2 * h), pick(&data, i + h), (i + h) % 2 == 0)?;
+            add(sink, &[7, n], types, hide, pick(&layouts, i + 2 * h), pick(&data, i + h), (i + h) % 3 == 0)?;
             let dtype = pick(&FLOATS, i + h + 1);
             add(sink, &[3, n], [dtype; 2], hide, Layout::Plain, pick(&data, i + h + 1), false)?;
         }

@@ -52,16 +52,19 @@ pub(super) fn attention(op: &Attention, x: &[Tensor], out: &TensorDesc) -> Expec
         let row = softmax_row(&z, &dz, &probable_dz);
         let visible: Vec<usize> = (0..seen).filter(|&j| z[j] > f64::NEG_INFINITY).collect();
         let n = visible.len();
-        for d in 0..v_dim {
-            let (mut value, mut bound, mut quality) = (0.0, 0.0, 0.0);
-            for &j in &visible {
-                let v = v.values[(first_key + j) * v_dim + d];
-                let size = row.p[j] * v.abs();
-                value += row.p[j] * v;
-                bound += size * (row.relative[j] + gamma(n + 2) + U) + 2.0 * FLOOR * v.abs() + FLOOR;
-                quality += size * (row.quality[j] + probable(n + 2) + U) + 2.0 * FLOOR * v.abs() + FLOOR;
+        let mut sums = vec![[0.0; 3]; v_dim];
+        for &j in &visible {
+            let (bound, quality) = (row.relative[j] + gamma(n + 2) + U, row.quality[j] + probable(n + 2) + U);
+            let values = &v.values[(first_key + j) * v_dim..(first_key + j + 1) * v_dim];
+            for (sum, &v) in sums.iter_mut().zip(values) {
+                let (term, flushed) = (row.p[j] * v, 2.0 * FLOOR * v.abs() + FLOOR);
+                sum[0] += term;
+                sum[1] += term.abs() * bound + flushed;
+                sum[2] += term.abs() * quality + flushed;
             }
-            // An element of infinite relative error and no weight gives NaN: nothing is guaranteed.
+        }
+        // An element of infinite relative error and no weight gives NaN: nothing is guaranteed.
+        for [value, bound, quality] in sums {
             y.push(value, bound, quality);
         }
     }

@@ -79,8 +79,8 @@ pub(super) fn apply(op: UnaryOp, x: f64) -> Approx {
             // no erf: a rational approximation (Abramowitz & Stegun 7.1.26) errs by 1.5e-7, and its
             // exponential by 3 + 2z² units of erfc |z|.
             let z = x / std::f64::consts::SQRT_2;
-            let y = x / 2.0 * erfc(-z);
             let tail = erfc(z.abs());
+            let y = x / 2.0 * if x < 0.0 { tail } else { 2.0 - tail };
             let erf_error = 1.5e-7 + ((12.0 + 2.0 * z * z) * tail + 2.0) * U;
             let bound = x.abs() / 2.0 * erf_error + 3.0 * y.abs() * U + FLOOR;
             Approx::new(y, bound, bound)

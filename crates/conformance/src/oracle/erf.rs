@@ -6,7 +6,12 @@ pub(super) fn erfc(x: f64) -> f64 {
     if x < 0.0 {
         return 2.0 - erfc(-x);
     }
-    if x < 2.0 { 1.0 - erf_series(x) } else { erfc_fraction(x) }
+    match x {
+        _ if x < 2.0 => 1.0 - erf_series(x),
+        // The result is below the smallest f64 from here on.
+        _ if x > 28.0 => 0.0,
+        _ => erfc_fraction(x),
+    }
 }
 
 /// erf by its confluent series `2/√π·e^(−x²)·Σ 2ⁿx^(2n+1)/(2n+1)!!`: every term is positive, so
@@ -43,6 +48,7 @@ mod tests {
             (5.0, 1.537_459_794_428_035e-12),
             (10.0, 2.088_487_583_762_545e-45),
             (-1.0, 1.842_700_792_949_715),
+            (-30.0, 2.0),
         ] {
             let relative = (erfc(x) - expected).abs() / expected;
             assert!(relative < 1e-12, "erfc({x}) = {}, not {expected}", erfc(x));
@@ -52,5 +58,6 @@ mod tests {
     #[test]
     fn branches_meet() {
         assert!((erfc(2.0 - 1e-12) / erfc(2.0) - 1.0).abs() < 1e-11);
+        assert!(erfc(28.0) < f64::MIN_POSITIVE && erfc(28.1) == 0.0);
     }
 }

@@ -80,13 +80,15 @@ impl Problem<'_> {
     fn scores(&self, k_offset: usize, keys: usize, q: &mut [f32], rows: usize, scores: &mut [f32], room: &mut [f32]) {
         let (d, [k_row, k_col]) = (self.head_dim, [self.k.stride(2), self.k.stride(3)]);
         if rows <= FEW_ROWS && (k_col == 1 || d == 1) {
-            for j in 0..keys {
-                let key = self.k.run(k_offset + j * k_row, 1);
+            for j in (0..keys).step_by(2) {
+                let pair = (self.k.run(k_offset + j * k_row, 1), k_row, 2.min(keys - j));
                 for r in (0..rows).step_by(GROUP) {
                     let n = GROUP.min(rows - r);
-                    // SAFETY: the key and the queries have `head_dim` elements.
-                    let dots = unsafe { dot::dot_row(self.simd, key, q.as_ptr().add(r * d), d, n, d) };
-                    (0..n).for_each(|i| scores[(r + i) * KEYS + j] = dots[i]);
+                    // SAFETY: the keys and the queries have `head_dim` elements.
+                    let dots = unsafe { dot::dots(self.simd, pair, (q.as_ptr().add(r * d), d, n), d) };
+                    for (j, dots) in (j..keys).zip(&dots) {
+                        (0..n).for_each(|i| scores[(r + i) * KEYS + j] = dots[i]);
+                    }
                 }
             }
             return;

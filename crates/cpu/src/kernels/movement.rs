@@ -46,20 +46,20 @@ fn copy_view(pool: &Pool, simd: Simd, x: &View, y: &View) {
         && x_row == 1
         && x_col != 1
     {
-        // A transposition: tiles, so that both sides use each cache line while it is there.
-        const TILE: usize = 32;
         let outer = nest.outer(2);
-        let bands = rows.div_ceil(TILE);
-        return split(pool, outer.elements() * bands, TILE * cols, &|units| {
+        let bands = rows.div_ceil(BAND);
+        return split(pool, outer.elements() * bands, BAND * cols, &|units| {
             for unit in units {
-                let first = unit % bands * TILE;
+                let first = unit % bands * BAND;
+                let size = [BAND.min(rows - first), cols];
                 outer.for_each(unit / bands..unit / bands + 1, |[xo, yo]| {
-                    for col in (0..cols).step_by(TILE) {
-                        for row in first..rows.min(first + TILE) {
-                            let from = x.run(xo + row + col * x_col, x_col);
-                            let to = y.run(yo + row * y_row + col, 1);
-                            // SAFETY: the part of the row lies inside both operands.
-                            unsafe { move_run(from, to, TILE.min(cols - col)) };
+                    let (from, to) = (x.at(xo + first), y.at(yo + first * y_row));
+                    // SAFETY: the band of rows lies inside both operands.
+                    unsafe {
+                        match x.dtype().block_bytes() {
+                            4 => turn_band::<u32>(from, x_col, to, y_row, size),
+                            2 => turn_band::<u16>(from, x_col, to, y_row, size),
+                            _ => turn_band::<u8>(from, x_col, to, y_row, size),
                         }
                     }
                 });
@@ -71,6 +71,38 @@ fn copy_view(pool: &Pool, simd: Simd, x: &View, y: &View) {
         // SAFETY: the run lies inside both operands, which do not overlap.
         unsafe { if same { move_run(from, to, n) } else { cast_run(simd, from, to, n) } };
     });
+}
+
+/// Rows and columns of a tile of a transposition: a cache line of `f32`.
+const TILE: usize = 16;
+/// Rows that a task turns together: neighbouring cache lines of each column.
+const BAND: usize = 64;
+
+/// `y[r][c] = x[c][r]` by tiles that go through a small buffer, so that each side is read or
+/// written a whole cache line at a time.
+///
+/// # Safety
+/// The rows of `y` (`y_row` apart) are writable, the columns of `x` (`x_col` apart) readable. `T`
+/// is as large as an element.
+unsafe fn turn_band<T: Copy + Default>(x: *mut u8, x_col: usize, y: *mut u8, y_row: usize, [rows, cols]: [usize; 2]) {
+    let (x, y) = (x.cast::<T>(), y.cast::<T>());
+    let mut tile = [[T::default(); TILE]; TILE];
+    for first in (0..cols).step_by(TILE) {
+        let width = TILE.min(cols - first);
+        for top in (0..rows).step_by(TILE) {
+            let height = TILE.min(rows - top);
+            // SAFETY: every access lies inside the band.
+            unsafe {
+                for c in 0..width {
+                    let column = std::slice::from_raw_parts(x.add((first + c) * x_col + top), height);
+                    column.iter().zip(&mut tile).for_each(|(&v, row)| row[c] = v);
+                }
+                for (r, row) in tile.iter().enumerate().take(height) {
+                    std::ptr::copy_nonoverlapping(row.as_ptr(), y.add((top + r) * y_row + first), width);
+                }
+            }
+        }
+    }
 }
 
 /// Copies bits; both runs have the same dtype.

@@ -5,7 +5,6 @@ use unisono_core::Op;
 
 use super::Launch;
 use crate::scratch::with_scratch;
-use crate::simd::convert::Run;
 use crate::simd::{Simd, reduce};
 use crate::view::{Nest, View, split};
 
@@ -48,19 +47,6 @@ impl Norm<'_> {
     }
 }
 
-/// The `n` elements of a row of `y` to compute in: its own memory, or `buffer` where it needs a
-/// conversion.
-///
-/// # Safety
-/// The elements are writable and nobody else uses them while the result lives.
-unsafe fn place(y: Run, n: usize, buffer: &mut [f32]) -> &mut [f32] {
-    if y.is_plain() {
-        // SAFETY: the caller's promise; f32 tensors are aligned to 4 bytes.
-        return unsafe { std::slice::from_raw_parts_mut(y.ptr.cast(), n) };
-    }
-    &mut buffer[..n]
-}
-
 fn vector<'a>(simd: Simd, v: &View, n: usize, buffer: &'a mut [f32]) -> &'a [f32] {
     // SAFETY: a norm's vectors have `n` elements, and programs do not write an operand they read.
     unsafe { v.row(0).as_f32(simd, n, buffer) }
@@ -91,7 +77,7 @@ pub(crate) fn norm(launch: &Launch<'_>) {
                     // SAFETY: the rows have `n` elements; only this task writes this row of `y`.
                     unsafe {
                         let to = y.row(yo);
-                        let values = place(to, n, buffer);
+                        let values = to.place(n, buffer);
                         x.row(xo).load(simd, values);
                         norm.apply(values);
                         if !to.is_plain() {
@@ -126,7 +112,7 @@ pub(crate) fn add_rms_norm(launch: &Launch<'_>) {
                     // SAFETY: the rows have `n` elements; only this task writes these rows.
                     unsafe {
                         let (to_sum, to) = (sum.row(so), y.row(yo));
-                        let values = place(to, n, first);
+                        let values = to.place(n, first);
                         x.row(xo).load(simd, values);
                         reduce::add_to(simd, values, residual.row(ro).as_f32(simd, n, second));
                         to_sum.store(simd, values);

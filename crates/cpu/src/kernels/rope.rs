@@ -63,9 +63,13 @@ pub(crate) fn rope(launch: &Launch<'_>) {
                 for h in 0..heads {
                     // SAFETY: the head has `head_dim` elements in `x` and `y`.
                     unsafe {
-                        x.row(xo + h * x.stride(2)).load(simd, head);
-                        rotate(simd, op.pairing, &mut head[..2 * half], c, s);
-                        y.row(yo + h * y.stride(2)).store(simd, head);
+                        let to = y.row(yo + h * y.stride(2));
+                        let values = to.place(head_dim, head);
+                        x.row(xo + h * x.stride(2)).load(simd, values);
+                        rotate(simd, op.pairing, &mut values[..2 * half], c, s);
+                        if !to.is_plain() {
+                            to.store(simd, values);
+                        }
                     }
                 }
             });

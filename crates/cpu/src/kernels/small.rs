@@ -17,7 +17,10 @@ pub(crate) fn dot_rows(launch: &Launch<'_>) {
         return;
     }
     let b_col = Product::matrix_strides(p.b)[1];
-    let width = (UNIT / p.k.max(1)).clamp(GROUP, 256).min(p.n);
+    // Several rows of `a` share the first cache with the part of `b` they meet: cut the depth.
+    let depth = if p.m <= GROUP { p.k } else { 512 }.clamp(1, p.k.max(1));
+    let least = if p.m <= GROUP { GROUP } else { 16 };
+    let width = (UNIT / p.k.max(1)).clamp(least, 256).min(p.n);
     let across = p.n.div_ceil(width);
     split(launch.pool, p.batch.elements() * across, width * p.k * p.m.div_ceil(2), &|units| {
         with_scratch(p.m * (p.k + width), |scratch| {
@@ -27,14 +30,20 @@ pub(crate) fn dot_rows(launch: &Launch<'_>) {
                 let cols = width.min(p.n - first);
                 p.batch.for_each(unit / across..unit / across + 1, |offsets| {
                     let (x, ldx) = rows_of_a(&p, offsets[0], a);
-                    for j in 0..cols {
-                        let w = p.b.run(offsets[1] + (first + j) * b_col, 1);
-                        for r in (0..p.m).step_by(GROUP) {
-                            let rows = GROUP.min(p.m - r);
-                            // SAFETY: column `first + j` of `b` and every row of `x` have `k` elements.
-                            let sums = unsafe { dot::dot_row(p.simd, w, x.wrapping_add(r * ldx), ldx, rows, p.k) };
-                            for (i, &sum) in sums.iter().enumerate().take(rows) {
-                                results[(r + i) * width + j] = sum;
+                    results.fill(0.0);
+                    for start in (0..p.k).step_by(depth) {
+                        for j in (0..cols).step_by(2) {
+                            let w = p.b.run(offsets[1] + (first + j) * b_col + start, 1);
+                            for r in (0..p.m).step_by(GROUP) {
+                                let rows = GROUP.min(p.m - r);
+                                let x = (x.wrapping_add(r * ldx + start), ldx, rows);
+                                // SAFETY: the columns of `b` and the rows of `x` have `k` elements.
+                                let sums = unsafe {
+                                    dot::dots(p.simd, (w, b_col, 2.min(cols - j)), x, depth.min(p.k - start))
+                                };
+                                for (j, sums) in (j..cols).zip(&sums) {
+                                    (0..rows).for_each(|i| results[(r + i) * width + j] += sums[i]);
+                                }
                             }
                         }
                     }

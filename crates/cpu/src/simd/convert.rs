@@ -47,6 +47,20 @@ impl Run {
         &buffer[..n]
     }
 
+    /// Where to compute the `n` elements before they are stored: their own memory, or `buffer`
+    /// where they need a conversion (and then a [`store`](Self::store)).
+    ///
+    /// # Safety
+    /// The elements are writable and nobody else uses them while the result lives; `buffer` has
+    /// room for `n`.
+    pub(crate) unsafe fn place(self, n: usize, buffer: &mut [f32]) -> &mut [f32] {
+        if self.is_plain() {
+            // SAFETY: the caller's promise; the storage of f32 tensors is aligned to 4 bytes.
+            return unsafe { std::slice::from_raw_parts_mut(self.ptr.cast(), n) };
+        }
+        &mut buffer[..n]
+    }
+
     /// Reads `out.len()` elements.
     ///
     /// # Safety
@@ -256,11 +270,9 @@ mod tests {
                 let want =
                     [65504.0, 65504.0, f32::INFINITY, f32::NEG_INFINITY, 1.0, 1.0 + 2.0 * one, 0.0, 5.960_464_5e-8];
                 assert_eq!(got, want, "{simd:?} stride {stride}");
+                let short = Run { ptr: half.as_mut_ptr().cast(), dtype: DType::BF16, stride };
                 // SAFETY: as above.
-                unsafe {
-                    Run { ptr: half.as_mut_ptr().cast(), dtype: DType::BF16, stride }
-                        .store(simd, &[1.003_906_3, 1.011_718_8, 3.4e38])
-                };
+                unsafe { short.store(simd, &[1.003_906_3, 1.011_718_8, 3.4e38]) };
                 let got: Vec<f32> = (0..3).map(|i| bf16::from_bits(half[i * stride]).to_f32()).collect();
                 assert_eq!(got, [1.0, 1.015_625, f32::INFINITY], "{simd:?} stride {stride}");
             }

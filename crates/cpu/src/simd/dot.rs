@@ -2,7 +2,7 @@
 //!
 //! Libraries for matrix products pack their operands, which doubles the traffic where each element
 //! of a weight is used once. These two kernels read the matrix in place, in `f32`, `f16` or
-//! `bf16`: [`dot_row`] where the summed dimension is contiguous, [`add_rows`] where the other one is.
+//! `bf16`: [`dots`] where the summed dimension is contiguous, [`add_rows`] where the other one is.
 
 use unisono_core::DType;
 
@@ -12,23 +12,30 @@ use super::convert::Run;
 /// How many vectors one pass over the matrix serves.
 pub(crate) const GROUP: usize = 4;
 
-/// `Σᵢ x[r·ldx + i]·w[i]` for the `rows ≤ GROUP` vectors that start at `x`.
+/// `Σᵢ x[r·ldx + i]·w[j·ldw + i]` for the `rows ≤ GROUP` vectors that start at `x` and the
+/// `cols ≤ 2` that start at `w`, as `[j][r]`.
 ///
 /// # Safety
-/// `w` has stride 1 and `k` readable elements; `x` has `rows` readable vectors of `k` elements.
-pub(crate) unsafe fn dot_row(simd: Simd, w: Run, x: *const f32, ldx: usize, rows: usize, k: usize) -> [f32; GROUP] {
-    debug_assert!(w.stride == 1 && rows <= GROUP);
+/// `w` has stride 1 and `cols` readable vectors of `k` elements; `x` has `rows` of them.
+pub(crate) unsafe fn dots(
+    simd: Simd,
+    (w, ldw, cols): (Run, usize, usize),
+    (x, ldx, rows): (*const f32, usize, usize),
+    k: usize,
+) -> [[f32; GROUP]; 2] {
+    debug_assert!(w.stride == 1 && rows <= GROUP && cols <= 2);
     // SAFETY: the caller's promise; `Simd::Avx2` exists only where the processor has the features.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         if simd == Simd::Avx2 {
             return match w.dtype {
-                DType::F16 => x86::dot_row::<{ x86::F16 }>(w.ptr, x, ldx, rows, k),
-                DType::BF16 => x86::dot_row::<{ x86::BF16 }>(w.ptr, x, ldx, rows, k),
-                _ => x86::dot_row::<{ x86::F32 }>(w.ptr, x, ldx, rows, k),
+                DType::F16 => x86::dots::<{ x86::F16 }>((w.ptr, ldw, cols), (x, ldx, rows), k),
+                DType::BF16 => x86::dots::<{ x86::BF16 }>((w.ptr, ldw, cols), (x, ldx, rows), k),
+                _ => x86::dots::<{ x86::F32 }>((w.ptr, ldw, cols), (x, ldx, rows), k),
             };
         }
-        portable_dot_row(simd, w, x, ldx, rows, k)
+        let second = if cols > 1 { portable_dot_row(simd, w.skip(ldw), x, ldx, rows, k) } else { [0.0; GROUP] };
+        [portable_dot_row(simd, w, x, ldx, rows, k), second]
     }
 }
 
@@ -140,65 +147,79 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
-    pub(super) unsafe fn dot_row<const KIND: u8>(
-        w: *const u8,
-        x: *const f32,
-        ldx: usize,
-        rows: usize,
+    pub(super) unsafe fn dots<const KIND: u8>(
+        (w, ldw, cols): (*const u8, usize, usize),
+        (x, ldx, rows): (*const f32, usize, usize),
         k: usize,
-    ) -> [f32; GROUP] {
+    ) -> [[f32; GROUP]; 2] {
         // SAFETY: passed on.
         unsafe {
-            match rows {
-                1 => dots::<KIND, 1, 8>(w, x, ldx, k),
-                2 => dots::<KIND, 2, 4>(w, x, ldx, k),
-                3 => dots::<KIND, 3, 3>(w, x, ldx, k),
-                _ => dots::<KIND, 4, 2>(w, x, ldx, k),
+            match (cols, rows) {
+                (1, 1) => block::<KIND, 1, 1, 8>(w, ldw, x, ldx, k),
+                (1, 2) => block::<KIND, 1, 2, 4>(w, ldw, x, ldx, k),
+                (1, 3) => block::<KIND, 1, 3, 3>(w, ldw, x, ldx, k),
+                (1, _) => block::<KIND, 1, 4, 2>(w, ldw, x, ldx, k),
+                (_, 1) => block::<KIND, 2, 1, 4>(w, ldw, x, ldx, k),
+                (_, 2) => block::<KIND, 2, 2, 2>(w, ldw, x, ldx, k),
+                (_, 3) => block::<KIND, 2, 3, 2>(w, ldw, x, ldx, k),
+                (_, _) => block::<KIND, 2, 4, 1>(w, ldw, x, ldx, k),
             }
         }
     }
 
-    /// `UNROLL` independent sums for each of `ROWS` vectors hide the latency of the additions.
+    /// `UNROLL` independent sums for each of `COLS·ROWS` products hide the latency of the
+    /// additions; every loaded vector is used for all products that it is part of.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn dots<const KIND: u8, const ROWS: usize, const UNROLL: usize>(
+    unsafe fn block<const KIND: u8, const COLS: usize, const ROWS: usize, const UNROLL: usize>(
         w: *const u8,
+        ldw: usize,
         x: *const f32,
         ldx: usize,
         k: usize,
-    ) -> [f32; GROUP] {
-        let mut sums = [[_mm256_setzero_ps(); UNROLL]; ROWS];
+    ) -> [[f32; GROUP]; 2] {
+        let mut sums = [[[_mm256_setzero_ps(); UNROLL]; ROWS]; COLS];
         let mut i = 0;
-        // SAFETY: every access lies below `k` in its row.
+        // SAFETY: every access lies below `k` in its vector.
         unsafe {
             while i + 8 * UNROLL <= k {
                 for u in 0..UNROLL {
-                    let w = load8::<KIND>(w, i + 8 * u);
-                    for (r, sums) in sums.iter_mut().enumerate() {
-                        sums[u] = _mm256_fmadd_ps(w, _mm256_loadu_ps(x.add(r * ldx + i + 8 * u)), sums[u]);
+                    let at = i + 8 * u;
+                    let mut wide = [_mm256_setzero_ps(); COLS];
+                    for (j, wide) in wide.iter_mut().enumerate() {
+                        *wide = load8::<KIND>(w, j * ldw + at);
+                    }
+                    for r in 0..ROWS {
+                        let x = _mm256_loadu_ps(x.add(r * ldx + at));
+                        for j in 0..COLS {
+                            sums[j][r][u] = _mm256_fmadd_ps(wide[j], x, sums[j][r][u]);
+                        }
                     }
                 }
                 i += 8 * UNROLL;
             }
             while i + 8 <= k {
-                let w = load8::<KIND>(w, i);
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    sums[0] = _mm256_fmadd_ps(w, _mm256_loadu_ps(x.add(r * ldx + i)), sums[0]);
+                for r in 0..ROWS {
+                    let x = _mm256_loadu_ps(x.add(r * ldx + i));
+                    for (j, sums) in sums.iter_mut().enumerate() {
+                        sums[r][0] = _mm256_fmadd_ps(load8::<KIND>(w, j * ldw + i), x, sums[r][0]);
+                    }
                 }
                 i += 8;
             }
-            let mut result = [0f32; GROUP];
-            for (r, sums) in sums.iter().enumerate() {
-                let mut total = sums[0];
-                for &sum in &sums[1..] {
-                    total = _mm256_add_ps(total, sum);
+            let mut result = [[0f32; GROUP]; 2];
+            for (sums, result) in sums.iter().zip(&mut result) {
+                for (sums, result) in sums.iter().zip(result) {
+                    let total = sums[1..].iter().fold(sums[0], |total, &sum| _mm256_add_ps(total, sum));
+                    *result = horizontal_sum(total);
                 }
-                result[r] = horizontal_sum(total);
             }
             while i < k {
-                let w = load1::<KIND>(w, i);
-                for (r, result) in result.iter_mut().enumerate().take(ROWS) {
-                    *result = w.mul_add(*x.add(r * ldx + i), *result);
+                for (j, result) in result.iter_mut().enumerate().take(COLS) {
+                    let w = load1::<KIND>(w, j * ldw + i);
+                    for (r, result) in result.iter_mut().enumerate().take(ROWS) {
+                        *result = w.mul_add(*x.add(r * ldx + i), *result);
+                    }
                 }
                 i += 1;
             }
@@ -217,6 +238,18 @@ mod x86 {
             let mut c = 0;
             // SAFETY: every access lies in a row that exists, below its `n` elements.
             unsafe {
+                if p.len() == GROUP {
+                    while c + 16 <= n {
+                        let (mut low, mut high) = (_mm256_loadu_ps(y.add(c)), _mm256_loadu_ps(y.add(c + 8)));
+                        for (j, &wide) in wide.iter().enumerate() {
+                            low = _mm256_fmadd_ps(wide, load8::<KIND>(v, first + j * ld + c), low);
+                            high = _mm256_fmadd_ps(wide, load8::<KIND>(v, first + j * ld + c + 8), high);
+                        }
+                        _mm256_storeu_ps(y.add(c), low);
+                        _mm256_storeu_ps(y.add(c + 8), high);
+                        c += 16;
+                    }
+                }
                 while c + 8 <= n {
                     let mut sum = _mm256_loadu_ps(y.add(c));
                     for (j, &wide) in wide.iter().enumerate().take(p.len()) {

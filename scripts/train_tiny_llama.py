@@ -43,28 +43,13 @@ BOS, EOS = "<s>", "</s>"
 
 # config.json, in the layout that published Llama checkpoints have.
 CONFIG = {
-    "architectures": ["LlamaForCausalLM"],
-    "attention_bias": False,
-    "attention_dropout": 0.0,
-    "bos_token_id": 0,
-    "eos_token_id": 1,
-    "head_dim": 16,
-    "hidden_act": "silu",
-    "hidden_size": 128,
-    "initializer_range": 0.02,
-    "intermediate_size": 352,
-    "max_position_embeddings": 512,
-    "mlp_bias": False,
-    "model_type": "llama",
-    "num_attention_heads": 8,
-    "num_hidden_layers": 5,
-    "num_key_value_heads": 4,
-    "rms_norm_eps": 1e-5,
-    "rope_theta": 10000.0,
-    "tie_word_embeddings": True,
-    "torch_dtype": "float16",
-    "use_cache": True,
-    "vocab_size": 1024,
+    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "torch_dtype": "float16",
+    "vocab_size": 1024, "bos_token_id": 0, "eos_token_id": 1, "max_position_embeddings": 512,
+    "hidden_size": 128, "intermediate_size": 352, "num_hidden_layers": 5,
+    "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 16,
+    "hidden_act": "silu", "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "initializer_range": 0.02,
+    "attention_bias": False, "attention_dropout": 0.0, "mlp_bias": False,
+    "tie_word_embeddings": True, "use_cache": True,
 }
 
 STORIES = 36_000
@@ -115,8 +100,6 @@ ENDINGS = {
                "world.|It was a day that they never forgot.]",
     "proud": "[That night, {n} went to bed with a big smile.|{n} was very proud, and {he} never "
              "forgot that day.|{His} family was very proud of {him}.|It was a very good day.]",
-    "calm": "[That night, {n} slept very well.|It was the best day of the year.|{n} was happy, "
-            "and so was {his} {parent}.]",
 }
 
 LEARN = """{T} {nn} saw {ff} [in the distance|outside]. {f} could {skill}, and it looked like so
@@ -153,7 +136,7 @@ out. "[Do not be afraid|Stay there], little one," said {n}. "I will [get help|he
 is {trap}, and it needs our help." {His} {parent} took {tool} and went with {him}.
 //They worked slowly and carefully, and soon the {pet} was free. It was [tired and hungry|cold and
 scared], so {n} [held it in {his} arms|gave it some milk]. "[You did the right thing|You have a
-kind heart], {n}," said {his} {parent}. {n} [smiled|felt warm and happy inside]. {calm}"""),
+kind heart], {n}," said {his} {parent}. {n} [smiled|felt warm and happy inside]. {proud}"""),
 
     ("both", "food", "sandwich; apple; cake; pear; pie; cookie; loaf of bread; piece of cheese",
      """{T} {nn} got a big {food} from {his} {parent}. "[Thank you|It looks so good], {Parent}!" said
@@ -179,9 +162,9 @@ more fun to eat with a friend]," said {n}. {friends}"""),
      hedgehog|rabbit|jump over the stream|fell into the water|jumped right over the stream;
      duck|fox|jump over the stream|fell into the water|jumped right over the stream""", LEARN),
 
-    ("both", "game|shelter", """playing in the field|under a big tree; picking berries|in a small cave;
-     fishing by the river|under a bridge; walking in the forest|in an old barn;
-     looking for shells|in a little hut""",
+    ("both", "game|shelter", """playing in the field|under a big tree;
+     picking berries|in a small cave; fishing by the river|under a bridge;
+     walking in the forest|in an old barn; looking for shells|in a little hut""",
      """{T} {nn} and {ff} were {game}. [The sky was blue|The sun was warm], and they were having a
 good time. Then [a big gray cloud came|the wind began to blow], and it began to rain. "We will get
 wet!" said {f}. "[Follow me|Come with me]," said {n}. "I know a dry place."
@@ -215,21 +198,9 @@ first time|nodded and smiled]. "[Yes, please|I would like that]!" {fhe} said.
 home, {f} said, "[This was the best day|I had so much fun]. Can we play again tomorrow?" "[Of
 course|Yes, every day]!" said {n}. {n} was not lonely anymore. {friends}"""),
 
-    ("both", "elder|load|gift", """old woman|a heavy basket|a red apple; old man|a bag of wood|a shiny
-     coin; farmer|a sack of corn|a jar of honey; baker|a bag of flour|a warm cake;
-     fisherman|a wet net|a pretty shell; old woman|a pot of soup|a pair of warm socks""",
-     """{T} {nn} met a {elder} on the road. The {elder} was carrying {load} and had to stop [again and
-again|after every step]. "[May I help you|Can I carry that for you]?" asked {n}. "[You are very
-kind|Oh, yes, please]," said the {elder}. "It is too heavy for me."
-//So {n} took one side, and they carried it together. The way was long, and the sun was hot, but {n}
-did not [stop|complain]. They [talked|sang songs] all the way. At last, they came to a little house
-with a [blue|green] door.
-//"Thank you, {n}," said the {elder}. "You helped me, and now I have something for you." The {elder}
-gave {him} {gift}. {n} was [surprised|very happy]. {He} ran home and showed it to {his} {parent}.
-"[You have a kind heart|When you help others, good things happen]," said {his} {parent}. {proud}"""),
-
-    ("both", "noise|maker", """a tapping sound|a branch that moved in the wind; a soft cry|a lost kitten;
-     a loud bump|a cat that had jumped off the roof; a strange song|an owl that sat in a tree;
+    ("both", "noise|maker", """a tapping sound|a branch that moved in the wind;
+     a soft cry|a lost kitten; a loud bump|a cat that had jumped off the roof;
+     a strange song|an owl that sat in a tree;
      a scratching sound|a tiny mouse that looked for food; a low hum|a bee that could not get out""",
      """[One night|Late one night], {nn} could not sleep. It was dark, and {he} heard {noise}. {n}
 pulled the blanket over {his} head. "[What is that|Is it a monster]?" {he} thought. {His} heart beat
@@ -241,31 +212,6 @@ was not a monster at all. It was only {maker}!
 {parent} heard {him} and came in. {n} told {his} {parent} all about it. "[That was very brave|You
 were very brave], {n}," said {his} {parent}. Then {n} closed {his} eyes and [had sweet
 dreams|slept until morning]."""),
-
-    ("both", "make|how", """card|painted it with many colors; necklace|put blue beads on a string;
-     cake|put berries on the top; picture|painted the house and the garden; hat|used soft red wool;
-     basket|filled it with flowers; toy boat|cut it out of wood""",
-     """{T} {nn} remembered that the next day was the birthday of {his} {parent}. {n} had no money for
-a gift. {He} [sat down and thought|thought and thought]. "[I know|I have an idea]!" {he} said. "I
-will make a {make}."
-//{n} worked [all day|until it was dark], and {ff} came to help {him}. It was not easy, but they did
-not give up. {n} {how}. When it was done, the {make} was [beautiful|perfect].
-//In the morning, {n} ran to {his} {parent}. "[Happy birthday|Surprise], {Parent}!" {he} said. "I
-made a {make} for you." {His} {parent} [smiled|had tears of joy] and hugged {him}. "[This is the best
-gift of all|I love it]," said {his} {parent}, "because you made it [yourself|with love]." {calm}"""),
-
-    ("both", "plant|grown", """apple tree|sweet red apples; sunflower|a big yellow head; rose bush|pretty
-     pink flowers; pumpkin plant|a huge orange pumpkin; bean plant|long green beans;
-     tomato plant|round red tomatoes""",
-     """{T} {nn} got a tiny seed from {his} {parent}. "[What is it|What will it be], {Parent}?" asked
-{n}. "Plant it and you will see," said {his} {parent}. So {n} made a hole in the [ground|garden], put
-the seed in it, and gave it some water.
-//Every day, {n} [looked at the ground|gave it water], but nothing happened. "[It will never grow|Maybe
-it is a bad seed]," {he} said. "[Wait a little longer|You must be patient]," said {his} {parent}. "Good
-things take time." So {n} waited. The rain fell, and the sun shone.
-//Then, one morning, {n} saw a small green leaf! It grew [bigger and bigger|taller and taller]. It was
-a {plant}. When summer came, it had {grown}. {n} [ran to show it to|called] {his} {parent}. "[You were
-right|We did it], {Parent}!" said {n}. "It was good to wait." {proud}"""),
 
     ("animal", "kind|fkind|prize", """turtle|rabbit|a golden cup; duck|fox|a basket of nuts;
      hedgehog|cat|a big cake; turtle|fox|a silver ring; mouse|squirrel|a sweet melon""",
@@ -307,10 +253,6 @@ def pronouns(she, prefix=""):
     return {(prefix.upper() if key[0].isupper() else prefix) + key: slots[key] for key in slots}
 
 
-def capitalized(text):
-    return text[0].upper() + text[1:]
-
-
 def expand(rng, template, slots):
     """Draws the alternatives, the innermost first, and fills the slots, until none is left."""
     while "[" in template or "{" in template:
@@ -328,10 +270,10 @@ def write_story(rng):
     row = draw(rng, [" ".join(row.split()) for row in rows.split(";")])
     slots = pronouns(she) | pronouns(not she, "f")
     if child:
-        slots |= {"n": draw(rng, GIRLS if she else BOYS), "f": draw(rng, BOYS if she else GIRLS)}
+        slots |= {"n": draw(rng, GIRLS if she else BOYS, 0.97), "f": draw(rng, BOYS if she else GIRLS)}
         slots |= {"kind": "girl" if she else "boy", "fkind": "boy" if she else "girl"}
     else:
-        slots |= {"n": draw(rng, SHE_ANIMALS if she else HE_ANIMALS),
+        slots |= {"n": draw(rng, SHE_ANIMALS if she else HE_ANIMALS, 0.97),
                   "f": draw(rng, HE_ANIMALS if she else SHE_ANIMALS)}
         slots |= dict(zip(("kind", "fkind"), rng.sample(ANIMALS, 2)))
     slots |= dict(zip(columns.split("|"), row.split("|"), strict=True)) | ENDINGS
@@ -347,11 +289,11 @@ def write_story(rng):
         slots["nn"] = slots["Nn"] = "{n}"
     else:
         slots["nn"] = draw(rng, ["a {nature} {kind} named {n}", "{n}" if child else "{n} the {kind}"])
-        slots["Nn"] = capitalized(slots["nn"])
+        slots["Nn"] = slots["nn"][0].upper() + slots["nn"][1:]
     text = expand(rng, text, slots)
     text = re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", " ".join(text.split()))
-    paragraphs = [capitalized(paragraph.strip()) for paragraph in text.split("//")]
-    return "\n\n".join(paragraphs)
+    text = text.replace(" // ", "\n\n").replace(" //", "\n\n")
+    return text[0].upper() + text[1:]
 
 
 # ------------------------------------------------------------------ tokenizer, model, training
@@ -372,14 +314,22 @@ def train_tokenizer(stories):
 
 
 def pack(tokenizer, stories):
-    """Rows of SEQUENCE tokens; each begins with a story and is filled up with further ones."""
+    """Rows of SEQUENCE tokens, full of stories, and the position of each token in its story."""
     rows, row = [], []
     for encoding in tokenizer.encode_batch(stories):
-        row += encoding.ids + [CONFIG["eos_token_id"]]
+        ids = encoding.ids + [CONFIG["eos_token_id"]]
+        row += zip(ids, range(len(ids)))
         if len(row) >= SEQUENCE:
             rows.append(row[:SEQUENCE])
             row = []
-    return torch.tensor(rows)
+    return torch.tensor(rows)  # [rows, tokens, 2]
+
+
+def loss_of(model, rows):
+    """The mean loss. Without a cache transformers keeps apart the stories that share a row: it
+    finds them by the positions, which begin anew."""
+    ids, positions = rows.unbind(-1)
+    return model(input_ids=ids, position_ids=positions, labels=ids, use_cache=False).loss
 
 
 def train(rows, steps, seed):
@@ -394,13 +344,14 @@ def train(rows, steps, seed):
     order, losses, start = torch.empty(0, dtype=torch.long), [], time.time()
     for step in range(steps):
         progress = max(0.0, (step - WARMUP) / max(1, steps - WARMUP))
-        rate = PEAK_RATE * min((step + 1) / WARMUP, 0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
+        cosine = 0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2
+        rate = PEAK_RATE * min((step + 1) / WARMUP, cosine)
         for group in optimizer.param_groups:
             group["lr"] = rate
         if len(order) < BATCH:
             order = torch.randperm(len(rows))
         batch, order = rows[order[:BATCH]], order[BATCH:]
-        loss = model(input_ids=batch, labels=batch).loss
+        loss = loss_of(model, batch)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -410,7 +361,7 @@ def train(rows, steps, seed):
             print(f"step {step + 1:5}/{steps}  loss {sum(losses[-25:]) / len(losses[-25:]):.4f}"
                   f"  rate {rate:.5f}  {time.time() - start:5.0f} s", flush=True)
     with torch.no_grad():
-        parts = [model(input_ids=part, labels=part).loss.item() for part in validation.split(BATCH)]
+        parts = [loss_of(model, part).item() for part in validation.split(BATCH)]
     return model, sum(losses[-25:]) / len(losses[-25:]), sum(parts) / len(parts)
 
 
@@ -423,7 +374,7 @@ def make_model(out, steps, seed):
     stories = [write_story(rng) for _ in range(STORIES)]
     tokenizer = train_tokenizer(stories)
     rows = pack(tokenizer, stories)
-    print(f"{STORIES} stories, {len(set(stories))} different, {rows.numel()} tokens in {len(rows)} rows")
+    print(f"{len(stories)} stories ({len(set(stories))} different), {rows.numel() // 2} tokens")
     model, loss, validation_loss = train(rows, steps, seed)
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{parameters} parameters, loss {loss:.4f}, validation loss {validation_loss:.4f}")
@@ -445,10 +396,11 @@ def make_model(out, steps, seed):
 CANDIDATES = [
     [f"Once upon a time, there was a little {kind} named {name}." for kind, name in
      [("girl", "Mia"), ("boy", "Tom"), ("girl", "Lily"), ("boy", "Max"), ("girl", "Anna")]],
-    ["Once upon a time", "One day,", "Long ago,", "There was once a", "In the", "One sunny day,", "A kind"],
-    [f"{name} the {kind} could not sleep." for name, kind in
-     [("Rusty", "fox"), ("Pip", "mouse"), ("Daisy", "duck"), ("Hazel", "squirrel"), ("Coco", "bear")]],
-    [f'"I have an idea!" said {name}. "' for name in ["Ben", "Emma", "Leo", "Rose", "Sam", "Lucy"]],
+    ["Once upon a time", "One day,", "Long ago,", "There was once a", "In the", "A kind"],
+    [f"Late one night, {name} the {kind} could not sleep." for name, kind in
+     [("Rusty", "fox"), ("Pip", "mouse"), ("Daisy", "duck"), ("Hazel", "cat"), ("Coco", "bear")]],
+    [f"It was a beautiful morning, and {name} and" for name in
+     ["Ben", "Emma", "Leo", "Rose", "Sam", "Lucy"]],
     [f"Long ago, a brave {kind} named {name} lived by the sea. {he} loved to explore new places.\n\n"
      f"One morning, {name} found a small box on the road. {he} picked it up and looked inside."
      for kind, he, name in [("girl", "She", "Nora"), ("boy", "He", "Jack"), ("girl", "She", "Ruby"),
@@ -477,7 +429,7 @@ def golden(model, tokenizer, prompt):
 
 @torch.no_grad()
 def hidden_states(model, ids):
-    """At the last token: embedding and output of every layer; the last after the final norm."""
+    """At the last token: the embedding and the output of every layer; that of the final norm."""
     states = []
     modules = [model.model.embed_tokens, *model.model.layers, model.model.norm]
     hooks = [module.register_forward_hook(lambda _, __, output: states.append(output[0, -1].clone()))
@@ -490,9 +442,11 @@ def hidden_states(model, ids):
 
 def make_goldens(out):
     tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
-    model = LlamaForCausalLM.from_pretrained(out, dtype=torch.float32, attn_implementation="eager").eval()
+    model = LlamaForCausalLM.from_pretrained(out, dtype=torch.float32, attn_implementation="eager")
+    model.eval()
     with safe_open(out / "model.safetensors", "pt") as file:
-        training = {key: json.loads(value) for key, value in file.metadata().items() if key != "format"}
+        training = {key: json.loads(value) for key, value in sorted(file.metadata().items())
+                    if key != "format"}
     prompts, tensors = [], {}
     for candidates in CANDIDATES:
         results = [golden(model, tokenizer, prompt) for prompt in candidates]
@@ -507,16 +461,16 @@ def make_goldens(out):
     tensors["hidden/0"], tensors["hidden_norm/0"] = hidden_states(model, prompts[0]["prompt_ids"])
     save_file(tensors, out / "goldens.safetensors")
     goldens = {
-        "description": "Greedy continuations (no stop at </s>), logits and hidden states of the model "
-                       "in this folder, computed by transformers on a CPU in f32 (the f16 weights "
-                       "upcast) with eager attention. Tensors are in goldens.safetensors.",
+        "description": "Greedy continuations (no stop at </s>), logits and hidden states of the "
+                       "model in this folder, computed by transformers on a CPU in f32 (the f16 "
+                       "weights upcast) with eager attention; the tensors in goldens.safetensors.",
         "logits": "logits/I [positions, vocab]: the rows of prompt I at logit_positions, which are "
                   "indices into prompt_ids + generated_ids; a row predicts the token after it.",
-        "hidden": "hidden/0 [layers + 1, hidden]: the last token of prompt 0: its embedding, then the "
-                  "output of each layer, the last one too BEFORE the final norm; hidden_norm/0 "
-                  "[hidden]: the output of the final norm.",
+        "hidden": "hidden/0 [layers + 1, hidden]: the last token of prompt 0 (nothing generated): "
+                  "its embedding, then the output of each layer, all of them, the last too, BEFORE "
+                  "the final norm; hidden_norm/0 [hidden]: the output of the final norm.",
         "torch": torch.__version__.split("+")[0], "transformers": transformers.__version__,
-        "tokenizers": tokenizers.__version__, "training": training, "config": CONFIG,
+        "tokenizers": tokenizers.__version__, **training, "config": CONFIG,
         "new_tokens": NEW_TOKENS, "generated_before": GENERATED_BEFORE, "prompts": prompts,
     }
     write_json(out / "goldens.json", goldens)

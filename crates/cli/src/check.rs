@@ -5,7 +5,7 @@ use std::panic::{self, PanicHookInfo};
 use anyhow::Result;
 use unisono::{Device, DeviceSummary};
 use unisono_conformance::report::{CaseResult, DeviceReport, Report, Status};
-use unisono_conformance::{Options, find, run as run_suite};
+use unisono_conformance::{Options, case_ids, run as run_suite};
 
 use crate::output::{self, Usage};
 use crate::{CheckArguments, Outcome, reports};
@@ -13,7 +13,7 @@ use crate::{CheckArguments, Outcome, reports};
 pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
     let level = arguments.level.into();
     for pattern in &arguments.cases {
-        if find(pattern, level).is_empty() {
+        if case_ids(&Options { patterns: vec![pattern.clone()], ..Options::new(level) }).is_empty() {
             return Err(Usage(format!("no case of this level matches '{pattern}'")).into());
         }
     }
@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
     if arguments.devices.is_empty() && devices.iter().all(|d| d.id == "cpu") {
         eprintln!("{}\n", unisono::NO_ADAPTER_HELP);
     }
-    let options = Options { level, patterns: arguments.cases.clone(), ..Options::default() };
+    let options = Options { patterns: arguments.cases.clone(), ..Options::new(level) };
     let single = !arguments.cases.is_empty() && !arguments.quiet;
     let mut results = Vec::new();
     for summary in &devices {
@@ -64,12 +64,7 @@ fn chosen(names: &[String]) -> Result<Vec<DeviceSummary>> {
 }
 
 /// Runs the suite on one device with a progress bar.
-pub(crate) fn check_device(
-    summary: &DeviceSummary,
-    device: &Device,
-    options: &Options,
-    quiet: bool,
-) -> DeviceReport {
+pub(crate) fn check_device(summary: &DeviceSummary, device: &Device, options: &Options, quiet: bool) -> DeviceReport {
     let bar = output::progress(0, &format!("{} {}", summary.id, summary.api), quiet);
     let report = silently(|| {
         run_suite(&**device.backend(), options, &mut |progress| {

@@ -57,6 +57,18 @@ pub(crate) fn progress(length: u64, label: &str, hidden: bool) -> ProgressBar {
     bar
 }
 
+/// A spinner on standard error, for work of unknown length.
+pub(crate) fn spinner(label: &str, message: &str) -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{prefix:24!} {spinner} {elapsed:>4} {wide_msg:.dim}") {
+        bar.set_style(style);
+    }
+    bar.set_prefix(label.to_owned());
+    bar.set_message(message.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
 /// Seconds as `0.42 s`, `12.3 s` or `2 min 5 s`.
 pub(crate) fn seconds(seconds: f64) -> String {
     match seconds {

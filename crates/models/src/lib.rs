@@ -11,6 +11,7 @@
 
 mod config;
 mod detokenizer;
+mod embedded;
 mod generate;
 mod goldens;
 mod llama;
@@ -25,6 +26,9 @@ mod weights;
 
 pub use config::{LlamaConfig, RopeScaling};
 pub use detokenizer::Detokenizer;
+#[cfg(not(target_family = "wasm"))]
+pub use embedded::verify;
+pub use embedded::{goldens, tiny_llama, verify_async};
 pub use generate::{GenerateOptions, Generation, StopReason};
 pub use goldens::{Golden, Goldens};
 pub use model::{Model, ModelOptions};

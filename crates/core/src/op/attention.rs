@@ -97,6 +97,9 @@ impl Attention {
         let (q, k, v, y) = (step.inputs[0], step.inputs[1], step.inputs[2], step.outputs[0]);
         let [batch, heads, tokens] = [q.desc.shape[0], q.desc.shape[1], q.desc.shape[2]];
         let [kv_heads, kv] = [k.desc.shape[1], k.desc.shape[2]];
+        if y.desc.is_empty() {
+            return Ok(());
+        }
         let group = heads / kv_heads;
         let grouped = |d: &TensorDesc| d.split_axis(1, group);
         let shared = |d: &TensorDesc| {

@@ -2,6 +2,7 @@
 //! fault of the models, not of a kernel.
 
 mod config;
+mod goldens;
 mod reference;
 mod sessions;
 mod tiny;

@@ -25,7 +25,8 @@ fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=wesl");
     println!("cargo::rerun-if-changed=src/table.rs");
     let out_dir = env::var("OUT_DIR")?;
-    let mut code = String::from("/// Every variant, in the order of the table.\npub static VARIANTS: &[Variant] = &[\n");
+    let mut code =
+        String::from("/// Every variant, in the order of the table.\npub static VARIANTS: &[Variant] = &[\n");
     for row in table::ROWS {
         let wgsl = assemble(row).map_err(|e| format!("{} ({}): {e}", row.name, row.file))?;
         let bindings = bindings(&wgsl).map_err(|e| format!("{}: {e}", row.name))?;

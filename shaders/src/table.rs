@@ -69,34 +69,70 @@ pub(crate) const ROWS: &[Row] = &[
     row("reduce_row", "reduce/row", &["inputs1"], 256, 2048),
     row("reduce_row.sub", "reduce/row", &["inputs1", "sub"], 256, 2048),
     Row { subgroups: true, ..row("reduce_row_subgroups", "reduce/row", &["inputs1", "subgroups"], 256, 1024) },
-    Row { subgroups: true, ..row("reduce_row_subgroups.sub", "reduce/row", &["inputs1", "subgroups", "sub"], 256, 1024) },
+    Row {
+        subgroups: true,
+        ..row("reduce_row_subgroups.sub", "reduce/row", &["inputs1", "subgroups", "sub"], 256, 1024)
+    },
     row("reduce_column", "reduce/column", &["inputs1"], 256, 0),
     row("reduce_column.sub", "reduce/column", &["inputs1", "sub"], 256, 0),
     row("argmax", "reduce/argmax", &["inputs1"], 256, 2048),
     row("softmax", "softmax/softmax", &["inputs3"], 256, 2048),
     row("softmax.sub", "softmax/softmax", &["inputs3", "sub"], 256, 2048),
     Row { subgroups: true, ..row("softmax_subgroups", "softmax/softmax", &["inputs3", "subgroups"], 256, 1024) },
-    Row { subgroups: true, ..row("softmax_subgroups.sub", "softmax/softmax", &["inputs3", "subgroups", "sub"], 256, 1024) },
+    Row {
+        subgroups: true,
+        ..row("softmax_subgroups.sub", "softmax/softmax", &["inputs3", "subgroups", "sub"], 256, 1024)
+    },
     row("softmax_cached", "softmax/softmax", &["inputs3", "cached"], 256, 10240),
     row("softmax_cached.sub", "softmax/softmax", &["inputs3", "cached", "sub"], 256, 10240),
-    Row { subgroups: true, ..row("softmax_cached_subgroups", "softmax/softmax", &["inputs3", "cached", "subgroups"], 256, 9216) },
-    Row { subgroups: true, ..row("softmax_cached_subgroups.sub", "softmax/softmax", &["inputs3", "cached", "subgroups", "sub"], 256, 9216) },
+    Row {
+        subgroups: true,
+        ..row("softmax_cached_subgroups", "softmax/softmax", &["inputs3", "cached", "subgroups"], 256, 9216)
+    },
+    Row {
+        subgroups: true,
+        ..row("softmax_cached_subgroups.sub", "softmax/softmax", &["inputs3", "cached", "subgroups", "sub"], 256, 9216)
+    },
     row("rms_norm", "norm/rms_norm", &["inputs2"], 256, 2048),
     row("rms_norm.sub", "norm/rms_norm", &["inputs2", "sub"], 256, 2048),
     Row { subgroups: true, ..row("rms_norm_subgroups", "norm/rms_norm", &["inputs2", "subgroups"], 256, 1024) },
-    Row { subgroups: true, ..row("rms_norm_subgroups.sub", "norm/rms_norm", &["inputs2", "subgroups", "sub"], 256, 1024) },
+    Row {
+        subgroups: true,
+        ..row("rms_norm_subgroups.sub", "norm/rms_norm", &["inputs2", "subgroups", "sub"], 256, 1024)
+    },
     row("layer_norm", "norm/layer_norm", &["inputs3"], 256, 2048),
     row("layer_norm.sub", "norm/layer_norm", &["inputs3", "sub"], 256, 2048),
     Row { subgroups: true, ..row("layer_norm_subgroups", "norm/layer_norm", &["inputs3", "subgroups"], 256, 1024) },
-    Row { subgroups: true, ..row("layer_norm_subgroups.sub", "norm/layer_norm", &["inputs3", "subgroups", "sub"], 256, 1024) },
+    Row {
+        subgroups: true,
+        ..row("layer_norm_subgroups.sub", "norm/layer_norm", &["inputs3", "subgroups", "sub"], 256, 1024)
+    },
     row("add_rms_norm", "norm/rms_norm", &["inputs4", "add"], 256, 2048),
     row("add_rms_norm.z", "norm/rms_norm", &["inputs4", "add", "sub_z"], 256, 2048),
     row("add_rms_norm.sub", "norm/rms_norm", &["inputs4", "add", "sub"], 256, 2048),
     row("add_rms_norm.z.sub", "norm/rms_norm", &["inputs4", "add", "sub", "sub_z"], 256, 2048),
-    Row { subgroups: true, ..row("add_rms_norm_subgroups", "norm/rms_norm", &["inputs4", "add", "subgroups"], 256, 1024) },
-    Row { subgroups: true, ..row("add_rms_norm_subgroups.z", "norm/rms_norm", &["inputs4", "add", "subgroups", "sub_z"], 256, 1024) },
-    Row { subgroups: true, ..row("add_rms_norm_subgroups.sub", "norm/rms_norm", &["inputs4", "add", "subgroups", "sub"], 256, 1024) },
-    Row { subgroups: true, ..row("add_rms_norm_subgroups.z.sub", "norm/rms_norm", &["inputs4", "add", "subgroups", "sub", "sub_z"], 256, 1024) },
+    Row {
+        subgroups: true,
+        ..row("add_rms_norm_subgroups", "norm/rms_norm", &["inputs4", "add", "subgroups"], 256, 1024)
+    },
+    Row {
+        subgroups: true,
+        ..row("add_rms_norm_subgroups.z", "norm/rms_norm", &["inputs4", "add", "subgroups", "sub_z"], 256, 1024)
+    },
+    Row {
+        subgroups: true,
+        ..row("add_rms_norm_subgroups.sub", "norm/rms_norm", &["inputs4", "add", "subgroups", "sub"], 256, 1024)
+    },
+    Row {
+        subgroups: true,
+        ..row(
+            "add_rms_norm_subgroups.z.sub",
+            "norm/rms_norm",
+            &["inputs4", "add", "subgroups", "sub", "sub_z"],
+            256,
+            1024,
+        )
+    },
     row("rope", "rope/rope", &[], 256, 0),
     row("rope.sub", "rope/rope", &["sub"], 256, 0),
     row("attention_16", "attention/flash", &["rows16"], 256, 12304),

@@ -122,11 +122,7 @@ fn spirv_is_written() {
 
 #[test]
 fn msl_is_written() {
-    let options = back::msl::Options {
-        lang_version: (2, 4),
-        fake_missing_bindings: true,
-        ..Default::default()
-    };
+    let options = back::msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..Default::default() };
     each(|variant, module, info| {
         let text = back::msl::write_string(module, info, &options, &back::msl::PipelineOptions::default());
         let (text, _) = text.unwrap_or_else(|e| panic!("{}: {e}", variant.name));
@@ -153,10 +149,7 @@ fn hlsl_is_written() {
 
 #[test]
 fn glsl_es_is_written_where_no_feature_is_needed() {
-    let options = back::glsl::Options {
-        version: back::glsl::Version::new_gles(310),
-        ..Default::default()
-    };
+    let options = back::glsl::Options { version: back::glsl::Version::new_gles(310), ..Default::default() };
     each(|variant, module, info| {
         if variant.requires != Default::default() {
             return;

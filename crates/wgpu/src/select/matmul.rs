@@ -249,7 +249,7 @@ impl Product {
         for d in 0..4 {
             params.push(if d < batch.len() { stride(residual, d)? } else { 0 });
         }
-        let wide = self.wide && k > 0 && self.aligned(piece, k, b_base);
+        let wide = self.wide && k > 0 && self.aligned(piece, k, a_base, b_base);
         let variant = if wide { self.variant.replacen("matvec_nk", "matvec_nk_wide", 1) } else { self.variant.clone() };
         let constants: Vec<_> = self
             .constants
@@ -259,10 +259,13 @@ impl Product {
         b.launch(&variant, &constants, bindings, params, tiles)
     }
 
-    /// Whether every column of b consists of whole 16-byte vectors.
-    fn aligned(&self, piece: &Piece, k: u64, base: u32) -> bool {
-        let vector = u64::from(4 * self.b.per_word());
-        let steps = piece.sizes.iter().zip(&self.b.strides).filter(|&(&n, _)| n > 1).map(|(_, &s)| s);
-        self.b_k == 1 && [k, u64::from(base)].into_iter().chain(steps).all(|x| x.is_multiple_of(vector))
+    /// Whether the rows of a and the columns of b consist of whole 16-byte vectors.
+    fn aligned(&self, piece: &Piece, k: u64, a_base: u32, b_base: u32) -> bool {
+        let whole = |view: &View, base: u32| {
+            let vector = u64::from(4 * view.per_word());
+            let steps = piece.sizes.iter().zip(&view.strides).filter(|&(&n, _)| n > 1).map(|(_, &s)| s);
+            [k, u64::from(base)].into_iter().chain(steps).all(|x| x.is_multiple_of(vector))
+        };
+        self.a_k == 1 && self.b_k == 1 && whole(&self.a, a_base) && whole(&self.b, b_base)
     }
 }

@@ -238,11 +238,8 @@ fn rows_of_a_weight_that_no_window_of_columns_fits_are_summed_in_parts() {
 #[test]
 fn a_table_over_the_binding_limit_is_bound_in_windows() {
     let caps = default_limits();
-    let desc = op(
-        Op::GatherRows,
-        &[t(DType::F32, &[100_000, 4096]), t(DType::U32, &[8])],
-        &[t(DType::F16, &[8, 4096])],
-    );
+    let desc =
+        op(Op::GatherRows, &[t(DType::F32, &[100_000, 4096]), t(DType::U32, &[8])], &[t(DType::F16, &[8, 4096])]);
     for recipe in check(&desc, 1, &caps) {
         // Word 32 and 33 of the parameters are the window's first row and the row after its last.
         let mut next = 0;

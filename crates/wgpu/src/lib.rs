@@ -22,6 +22,8 @@ mod plan;
 mod profile;
 mod readback;
 mod select;
+#[cfg(test)]
+mod tests;
 #[cfg(not(target_family = "wasm"))]
 mod timing;
 mod upload;

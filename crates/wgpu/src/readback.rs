@@ -185,6 +185,7 @@ impl Future for Arrival {
         let polled = self.signal.poll(cx);
         if polled.is_pending() && !self.watched {
             self.watched = true;
+            #[cfg(not(target_family = "wasm"))]
             if let Some(drive) = self.drive() {
                 let thread = std::thread::Builder::new().name("unisono-wait".to_owned());
                 if let Err(e) = thread.spawn(drive) {

@@ -170,6 +170,8 @@ mod x86 {
     /// `UNROLL` independent sums for each of `COLS·ROWS` products hide the latency of the
     /// additions; every loaded vector is used for all products that it is part of.
     #[inline]
+    // The indices run over several arrays at once.
+    #[allow(clippy::needless_range_loop)]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn block<const KIND: u8, const COLS: usize, const ROWS: usize, const UNROLL: usize>(
         w: *const u8,

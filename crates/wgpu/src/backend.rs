@@ -138,7 +138,7 @@ impl Backend for WgpuBackend {
     }
 
     fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
-        let end = offset.checked_add(bytes.len() as u64).unwrap_or(u64::MAX);
+        let end = offset.saturating_add(bytes.len() as u64);
         buffer.check_range(&(offset..end))?;
         let block = self.own_block(buffer)?;
         self.memory.uploads.write_unaligned(block.raw(), buffer.bytes(), offset, bytes)

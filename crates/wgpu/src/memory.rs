@@ -22,7 +22,7 @@ const LARGE_BYTES: u64 = 16 << 20;
 /// Free memory that the pool keeps before it gives some back to the driver.
 const MAX_FREE_BYTES: u64 = 256 << 20;
 /// What poisoned memory holds: NaN in every floating-point type, an index that is out of range.
-const POISON: [u8; 64 << 10] = [0xff; 64 << 10];
+static POISON: [u8; 64 << 10] = [0xff; 64 << 10];
 
 /// The pool of one device.
 #[derive(Debug)]
@@ -232,7 +232,7 @@ mod tests {
         let max = 1 << 30;
         for bytes in (0..70_000).chain([(16 << 20) - 1, 16 << 20, (16 << 20) + 1, max - 1, max]) {
             let size = size_class(bytes, max).unwrap();
-            assert!(size >= bytes && size >= 16 && size % 16 == 0 && size <= max, "{bytes} -> {size}");
+            assert!(size >= bytes && size >= 16 && size.is_multiple_of(16) && size <= max, "{bytes} -> {size}");
             assert!(size <= (bytes + bytes / 8 + 16).max(256).max((bytes > (16 << 20)) as u64 * (bytes + (1 << 20))));
         }
         assert_eq!(size_class(max + 1, max), None);

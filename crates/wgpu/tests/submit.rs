@@ -33,7 +33,7 @@ fn a_plan_is_replayed_with_other_buffers_and_other_content() {
         assert_eq!(download(&device, &outputs[0]), scaled(&ramp(1000), -1.0));
         assert_eq!(download(&device, &outputs[1]), scaled(&ramp(1000), -3.0));
         device.write(&inputs[0], 0, bytemuck::cast_slice(&scaled(&ramp(1000), 5.0))).unwrap();
-        let _ = device.submit(&plan, &bind(&[(x, &inputs[0]), (y, &outputs[1])])).unwrap();
+        drop(device.submit(&plan, &bind(&[(x, &inputs[0]), (y, &outputs[1])])).unwrap());
         assert_eq!(download(&device, &outputs[1]), scaled(&ramp(1000), -5.0));
         assert_eq!(download(&device, &outputs[0]), scaled(&ramp(1000), -1.0));
     }
@@ -48,7 +48,7 @@ fn a_write_after_a_submission_does_not_reach_it() {
         let bindings = bind(&[(x, &input), (y, &output)]);
         for round in 0..10 {
             device.write(&input, 0, bytemuck::cast_slice(&vec![round as f32; 50_000])).unwrap();
-            let _ = device.submit(&plan, &bindings).unwrap();
+            drop(device.submit(&plan, &bindings).unwrap());
             device.write(&input, 0, bytemuck::cast_slice(&vec![-1000.0f32; 50_000])).unwrap();
             assert_eq!(download(&device, &output)[49_999], -(round as f32));
         }
@@ -124,7 +124,7 @@ fn threads_may_submit_at_once() {
                         let values = scaled(&ramp(4096), (thread * 100 + round) as f32);
                         let (input, output) = (upload(device, &values), upload(device, &[0.0; 4096]));
                         let plan = if round % 2 == 0 { shared } else { &own };
-                        let _ = device.submit(plan, &bind(&[(x, &input), (y, &output)])).unwrap();
+                        drop(device.submit(plan, &bind(&[(x, &input), (y, &output)])).unwrap());
                         assert_eq!(download(device, &output), scaled(&values, 7.0), "thread {thread} round {round}");
                     }
                 });

@@ -4,10 +4,14 @@ use unisono_core::{DeviceInfo, DeviceKind};
 
 use crate::simd::Simd;
 
+/// The processor's name, without opening a device.
+pub fn cpu_name() -> String {
+    brand().unwrap_or_else(|| format!("{} processor", std::env::consts::ARCH))
+}
+
 /// Describes the processor for a backend with these settings.
 pub(crate) fn describe(simd: Simd, threads: usize) -> DeviceInfo {
-    let name = brand().unwrap_or_else(|| format!("{} processor", std::env::consts::ARCH));
-    let mut info = DeviceInfo::new("cpu", name, DeviceKind::Cpu);
+    let mut info = DeviceInfo::new("cpu", cpu_name(), DeviceKind::Cpu);
     info.vendor = "cpu".to_owned();
     info.driver = "unisono-cpu".to_owned();
     info.driver_version = env!("CARGO_PKG_VERSION").to_owned();

@@ -23,3 +23,4 @@ mod simd;
 mod view;
 
 pub use backend::{CpuBackend, CpuOptions, SimdLevel};
+pub use device::cpu_name;

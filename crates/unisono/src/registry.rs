@@ -68,7 +68,7 @@ impl DeviceSummary {
         }
         #[cfg(feature = "wgpu")]
         if self.id.starts_with("wgpu:") {
-            return Ok(Device::new(unisono_wgpu::open(&self.id, &unisono_wgpu::WgpuOptions::default().with_env())?));
+            return Ok(Device::new(unisono_wgpu::open(&self.id, &unisono_wgpu::WgpuOptions::default())?));
         }
         Err(not_found(&self.id, &[]))
     }

@@ -117,7 +117,7 @@ impl Faulty {
                 }
                 Ok(())
             }
-            Fault::SoftmaxWithoutMax => self.softmax_without_max(step.op.clone(), (x, input), (y, output)),
+            Fault::SoftmaxWithoutMax => self.softmax_without_max(&step.op, (x, input), (y, output)),
             Fault::ArgMaxLastTie => self.last_tie(&step.op, (x, input), (y, output)),
             _ => Ok(()),
         }
@@ -128,7 +128,7 @@ impl Faulty {
     }
 
     /// `exp(x) / Σ exp(x)` in f32: overflows where the largest score is not subtracted first.
-    fn softmax_without_max(&self, op: Op, x: (Operand, &Buffer), y: (Operand, &Buffer)) -> Result<()> {
+    fn softmax_without_max(&self, op: &Op, x: (Operand, &Buffer), y: (Operand, &Buffer)) -> Result<()> {
         let Op::Softmax(softmax) = op else { return Ok(()) };
         let plain = |d: &TensorDesc| d.is_contiguous() && d.dtype == unisono_core::DType::F32;
         if softmax.mask || softmax.limits || !plain(&x.0.desc) || !plain(&y.0.desc) {

@@ -3,6 +3,7 @@
 use std::panic::{self, PanicHookInfo};
 
 use anyhow::Result;
+use indicatif::ProgressBar;
 use unisono::{Device, DeviceSummary};
 use unisono_conformance::report::{CaseResult, DeviceReport, Report, Status};
 use unisono_conformance::{Options, case_ids, run as run_suite};
@@ -13,7 +14,7 @@ use crate::{CheckArguments, Outcome, reports};
 pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
     let level = arguments.level.into();
     for pattern in &arguments.cases {
-        if case_ids(&Options { patterns: vec![pattern.clone()], ..Options::new(level) }).is_empty() {
+        if case_ids(&Options::new(level).with_patterns(vec![pattern.clone()])).is_empty() {
             return Err(Usage(format!("no case of this level matches '{pattern}'")).into());
         }
     }
@@ -21,17 +22,19 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
     if arguments.devices.is_empty() && devices.iter().all(|d| d.id == "cpu") {
         eprintln!("{}\n", unisono::NO_ADAPTER_HELP);
     }
-    let options = Options { patterns: arguments.cases.clone(), ..Options::new(level) };
+    let options = Options::new(level).with_patterns(arguments.cases.clone());
     let single = !arguments.cases.is_empty() && !arguments.quiet;
     let mut results = Vec::new();
     for summary in &devices {
         let device = summary.open()?;
-        let report = check_device(summary, &device, &options, arguments.quiet);
+        let bar = output::progress(&format!("{} {}", summary.id, summary.api), arguments.quiet);
+        let report = silently(|| check_device(&device, &options, &bar));
+        bar.finish_and_clear();
         if single {
             report.results.iter().for_each(print_result);
         }
         print_failures(&report);
-        println!("{}", summary_line(summary, &report));
+        println!("{}, {} kernels built", summary_line(summary, &report), device.counters().kernels);
         results.push(report);
     }
     let report = reports::assemble(level, results);
@@ -63,22 +66,17 @@ fn chosen(names: &[String]) -> Result<Vec<DeviceSummary>> {
     Ok(chosen)
 }
 
-/// Runs the suite on one device with a progress bar.
-pub(crate) fn check_device(summary: &DeviceSummary, device: &Device, options: &Options, quiet: bool) -> DeviceReport {
-    let bar = output::progress(0, &format!("{} {}", summary.id, summary.api), quiet);
-    let report = silently(|| {
-        run_suite(&**device.backend(), options, &mut |progress| {
-            bar.set_length(progress.total as u64);
-            bar.set_position(progress.done as u64);
-            bar.set_message(progress.id.to_owned());
-        })
-    });
-    bar.finish_and_clear();
-    report
+/// Runs the suite on one device, with progress on `bar`.
+pub(crate) fn check_device(device: &Device, options: &Options, bar: &ProgressBar) -> DeviceReport {
+    run_suite(&**device.backend(), options, &mut |progress| {
+        bar.set_length(progress.total as u64);
+        bar.set_position(progress.done as u64);
+        bar.set_message(progress.id.to_owned());
+    })
 }
 
 /// A panic inside a backend becomes a result of its case; its trace would only tear the output.
-fn silently<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn silently<T>(work: impl FnOnce() -> T) -> T {
     type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Sync + Send>;
     let before: Hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));

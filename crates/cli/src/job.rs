@@ -2,14 +2,16 @@
 //! compared, with a table and a report at the end.
 
 use std::path::Path;
+use std::thread;
 
 use anyhow::{Context, Result};
-use unisono::{Device, DeviceSummary};
+use indicatif::{MultiProgress, ProgressBar};
+use unisono::DeviceSummary;
 use unisono_conformance::report::{DeviceReport, ModelResult, Number};
 use unisono_conformance::{Level, Options};
 use unisono_models::{Verification, tiny_llama, verify};
 
-use crate::check::{check_device, outcome, print_failures};
+use crate::check::{check_device, outcome, print_failures, silently};
 use crate::{Outcome, devices, output, reports};
 
 /// Where the report goes.
@@ -26,14 +28,12 @@ pub(crate) fn run() -> Result<Outcome> {
     let all = unisono::devices();
     devices::print_table(&all);
 
-    let options = Options::new(Level::Quick);
     let mut checked = Vec::new();
     let mut unopened = Vec::new();
-    for device in all {
-        // A device that does not open is reported; the others still run.
-        match device.open() {
-            Ok(opened) => checked.push(check(device, &opened, &options)),
-            Err(e) => unopened.push(format!("{} ({}) cannot be opened: {e}", device.id, device.name)),
+    for result in check_all(all) {
+        match result {
+            Ok(result) => checked.push(result),
+            Err(line) => unopened.push(line),
         }
     }
 
@@ -53,11 +53,28 @@ pub(crate) fn run() -> Result<Outcome> {
     Ok(if all_opened { outcome(&report) } else { Outcome::Failed })
 }
 
+/// Checks all devices at the same time: most of the time goes into building kernels, which each
+/// driver does on one processor. A device that does not open is an `Err`; the others still run.
+fn check_all(devices: Vec<DeviceSummary>) -> Vec<Result<Checked, String>> {
+    let bars = MultiProgress::new();
+    let label = |d: &DeviceSummary| format!("{} {}", d.id, d.api);
+    let jobs: Vec<_> = devices.into_iter().map(|d| (bars.add(output::progress(&label(&d), false)), d)).collect();
+    silently(|| {
+        thread::scope(|scope| {
+            let running: Vec<_> =
+                jobs.into_iter().map(|(bar, device)| scope.spawn(move || check(device, &bar))).collect();
+            let crashed = || Err("the check of a device ended unexpectedly".to_owned());
+            running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| crashed())).collect()
+        })
+    })
+}
+
 /// The quick suite and the embedded model on one device.
-fn check(device: DeviceSummary, opened: &Device, options: &Options) -> Checked {
-    let mut report = check_device(&device, opened, options, false);
-    let bar = output::spinner(&format!("{} {}", device.id, device.api), "the embedded model");
-    let model = verify(opened).map_err(|e| e.to_string());
+fn check(device: DeviceSummary, bar: &ProgressBar) -> Result<Checked, String> {
+    let opened = device.open().map_err(|e| format!("{} ({}) cannot be opened: {e}", device.id, device.name))?;
+    let mut report = check_device(&opened, &Options::new(Level::Quick), bar);
+    bar.set_message("the embedded model");
+    let model = verify(&opened).map_err(|e| e.to_string());
     bar.finish_and_clear();
     report.models.push(match &model {
         Ok(v) => ModelResult {
@@ -75,7 +92,7 @@ fn check(device: DeviceSummary, opened: &Device, options: &Options) -> Checked {
             tokens_per_second: None,
         },
     });
-    Checked { device, report, model }
+    Ok(Checked { device, report, model })
 }
 
 fn table(checked: &[Checked]) -> comfy_table::Table {

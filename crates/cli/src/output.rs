@@ -44,8 +44,8 @@ pub(crate) fn heading(text: &str) {
 }
 
 /// A progress bar on standard error; silent where that is no terminal, or if asked for.
-pub(crate) fn progress(length: u64, label: &str, hidden: bool) -> ProgressBar {
-    let bar = ProgressBar::new(length);
+pub(crate) fn progress(label: &str, hidden: bool) -> ProgressBar {
+    let bar = ProgressBar::new(0);
     if hidden {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
@@ -54,18 +54,6 @@ pub(crate) fn progress(length: u64, label: &str, hidden: bool) -> ProgressBar {
         bar.set_style(style.progress_chars("━╸─"));
     }
     bar.set_prefix(label.to_owned());
-    bar
-}
-
-/// A spinner on standard error, for work of unknown length.
-pub(crate) fn spinner(label: &str, message: &str) -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{prefix:24!} {spinner} {elapsed:>4} {wide_msg:.dim}") {
-        bar.set_style(style);
-    }
-    bar.set_prefix(label.to_owned());
-    bar.set_message(message.to_owned());
-    bar.enable_steady_tick(Duration::from_millis(100));
     bar
 }
 

@@ -18,6 +18,11 @@ impl Fnv {
         }
     }
 
+    /// As a number.
+    pub(crate) fn value(self) -> u64 {
+        self.0
+    }
+
     /// As 16 hexadecimal digits: a JSON number would lose bits.
     pub(crate) fn hex(self) -> String {
         format!("{:016x}", self.0)

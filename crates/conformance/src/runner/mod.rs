@@ -47,16 +47,32 @@ pub enum Kernels {
     /// Every candidate, and the decomposition of composites.
     #[default]
     All,
+    /// The one that the selector chooses, and each of the others on every third case or so: building
+    /// a kernel for each of its variants is what takes the time on a fresh machine.
+    Sampled,
     /// The one that the selector chooses.
     Selected,
 }
 
 impl Options {
-    /// Everything of `level`: three runs of each kernel, or for the quick level two of the
-    /// selector's choice and one of the others.
+    /// Everything of `level`. Full: three runs of each kernel. Quick: two runs of the selector's
+    /// choice and one of the others, which are sampled.
     pub fn new(level: Level) -> Options {
-        let (repeats, other_repeats) = if level == Level::Quick { (2, 1) } else { (3, 3) };
-        Options { level, patterns: Vec::new(), kernels: Kernels::All, repeats, other_repeats, time_limit: None }
+        let (repeats, other_repeats, kernels) = match level {
+            Level::Quick => (2, 1, Kernels::Sampled),
+            Level::Full => (3, 3, Kernels::All),
+        };
+        Options { level, patterns: Vec::new(), kernels, repeats, other_repeats, time_limit: None }
+    }
+
+    /// Only the cases with these ids, prefixes or globs, and every kernel for each of them.
+    #[must_use]
+    pub fn with_patterns(mut self, patterns: Vec<String>) -> Options {
+        if !patterns.is_empty() {
+            self.kernels = Kernels::All;
+        }
+        self.patterns = patterns;
+        self
     }
 
     fn repeats_of(&self, selected: bool) -> u32 {

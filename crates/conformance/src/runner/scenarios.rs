@@ -217,7 +217,7 @@ fn state(seed: i32) -> Result<Scenario> {
 }
 
 /// `y = 2x`, or `y = −x`.
-fn step_program(op: Op, n: usize) -> Result<Program> {
+fn step_program(op: &Op, n: usize) -> Result<Program> {
     let mut b = ProgramBuilder::new();
     let x = b.operand(SlotKind::Input, f32s(&[n])?);
     let y = b.operand(SlotKind::Output, f32s(&[n])?);
@@ -231,7 +231,7 @@ fn read_after_write(seed: i32) -> Result<Scenario> {
     let n = 1000;
     let submit = |program, from, to| Action::Submit(program, vec![(SlotId(0), from), (SlotId(1), to)]);
     Ok(Scenario {
-        programs: vec![step_program(ADD, n)?, step_program(NEG, n)?],
+        programs: vec![step_program(&ADD, n)?, step_program(&NEG, n)?],
         buffers: vec![buffer(DType::F32, floats(seed, n)), poisoned(n), poisoned(n)],
         script: vec![submit(0, 0, 1), submit(1, 1, 2)],
     })
@@ -247,7 +247,7 @@ fn write_order(seed: i32) -> Result<Scenario> {
     }
     script.push(Action::Write(0, 4, floats(seed + 9, 3)));
     let buffers = vec![poisoned(n), poisoned(n), poisoned(n), poisoned(n)];
-    Ok(Scenario { programs: vec![step_program(ADD, n)?], buffers, script })
+    Ok(Scenario { programs: vec![step_program(&ADD, n)?], buffers, script })
 }
 
 /// One plan with two buffers that change roles at every submission.
@@ -255,7 +255,7 @@ fn replay(seed: i32) -> Result<Scenario> {
     let n = 129;
     let script = (0..20).map(|i| Action::Submit(0, vec![(SlotId(0), i % 2), (SlotId(1), 1 - i % 2)])).collect();
     let buffers = vec![buffer(DType::F32, floats(seed, n)), poisoned(n)];
-    Ok(Scenario { programs: vec![step_program(ADD, n)?], buffers, script })
+    Ok(Scenario { programs: vec![step_program(&ADD, n)?], buffers, script })
 }
 
 /// The input of a submission is dropped at once and its memory may be taken by the next buffer.
@@ -267,5 +267,5 @@ fn dropped_buffer(seed: i32) -> Result<Scenario> {
         script.push(Action::Replace(0, floats(seed + 1 + i, n)));
     }
     let buffers = std::iter::once(buffer(DType::F32, floats(seed, n))).chain((0..4).map(|_| poisoned(n)));
-    Ok(Scenario { programs: vec![step_program(ADD, n)?], buffers: buffers.collect(), script })
+    Ok(Scenario { programs: vec![step_program(&ADD, n)?], buffers: buffers.collect(), script })
 }

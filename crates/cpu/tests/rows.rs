@@ -25,7 +25,7 @@ fn reductions_over_every_axis_and_layout() {
                     reduced[axis] = 1;
                     for op in ReduceOp::ALL {
                         let y = Host::layouts(DType::F32, &reduced).swap_remove(axis);
-                        check(&Op::Reduce(Reduce { op, axis }), &[x.clone()], &[y], &|_, i| {
+                        check(&Op::Reduce(Reduce { op, axis }), std::slice::from_ref(&x), &[y], &|_, i| {
                             let v = line(&x, axis, i);
                             let sum: f64 = v.iter().sum();
                             let error = v.iter().map(|v| v.abs()).sum::<f64>() * v.len() as f64 * U;
@@ -37,7 +37,7 @@ fn reductions_over_every_axis_and_layout() {
                         });
                     }
                     let index = Host::new(DType::U32, &reduced);
-                    check(&Op::ArgMax(ArgMax { axis }), &[x.clone()], &[index], &|_, i| {
+                    check(&Op::ArgMax(ArgMax { axis }), std::slice::from_ref(&x), &[index], &|_, i| {
                         let v = line(&x, axis, i);
                         let max = v.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                         (v.iter().position(|&e| e == max).unwrap() as f64, 0.0)
@@ -109,7 +109,7 @@ fn normalisations_of_every_layout() {
                 let x = x.random(n as u64, 5.0);
                 let row = |i: usize| (0..n).map(|j| x.get(i / n * n + j)).collect::<Vec<_>>();
                 let rms = Op::RmsNorm(RmsNorm { eps: 1e-5.into() });
-                check(&rms, &[x.clone(), weight.clone()], &[y.clone()], &|_, i| {
+                check(&rms, &[x.clone(), weight.clone()], std::slice::from_ref(&y), &|_, i| {
                     let square = row(i).iter().map(|v| v * v).sum::<f64>() / n as f64;
                     let want = x.get(i) / (square + f64::from(1e-5f32)).sqrt() * weight.get(i % n);
                     (want, want.abs() * (8.0 + n as f64) * U)
@@ -137,11 +137,11 @@ fn normalisations_survive_hard_numbers() {
     let offset = Host::new(DType::F32, &[1, n]).fill(|i| 8192.0 + (i % 2) as f64);
     let layer = Op::LayerNorm(LayerNorm { eps: 0.0.into() });
     let y = Host::new(DType::F32, &[1, n]);
-    check(&layer, &[offset, ones.clone(), zeros], &[y.clone()], &|_, i| ((i % 2) as f64 * 2.0 - 1.0, 1e-5));
+    check(&layer, &[offset, ones.clone(), zeros], std::slice::from_ref(&y), &|_, i| ((i % 2) as f64 * 2.0 - 1.0, 1e-5));
     for size in [1e25, 1e-25] {
         let x = Host::new(DType::F32, &[1, n]).fill(|i| if i % 2 == 0 { size } else { -size });
         let rms = Op::RmsNorm(RmsNorm { eps: 0.0.into() });
-        check(&rms, &[x, ones.clone()], &[y.clone()], &|_, i| (1.0 - (i % 2) as f64 * 2.0, 1e-6));
+        check(&rms, &[x, ones.clone()], std::slice::from_ref(&y), &|_, i| (1.0 - (i % 2) as f64 * 2.0, 1e-6));
     }
 }
 
@@ -212,7 +212,9 @@ fn rows_may_be_empty() {
         let x = Host::new(DType::F32, &shape);
         let weight = Host::new(DType::F32, &shape[1..]).random(1, 1.0);
         let y = Host::new(DType::F32, &shape);
-        check(&Op::RmsNorm(RmsNorm { eps: 1e-5.into() }), &[x.clone(), weight], &[y.clone()], &|_, _| (0.0, 0.0));
+        check(&Op::RmsNorm(RmsNorm { eps: 1e-5.into() }), &[x.clone(), weight], std::slice::from_ref(&y), &|_, _| {
+            (0.0, 0.0)
+        });
         let op = Op::Softmax(Softmax { scale: 1.0.into(), mask: false, limits: false });
         check(&op, &[x], &[y], &|_, _| (0.0, 0.0));
     }

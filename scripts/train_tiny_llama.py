@@ -47,14 +47,14 @@ CONFIG = {
     "vocab_size": 1024, "bos_token_id": 0, "eos_token_id": 1, "max_position_embeddings": 512,
     "hidden_size": 128, "intermediate_size": 352, "num_hidden_layers": 5,
     "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 16,
-    "hidden_act": "silu", "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "initializer_range": 0.08,
+    "hidden_act": "silu", "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "initializer_range": 0.02,
     "attention_bias": False, "attention_dropout": 0.0, "mlp_bias": False,
     "tie_word_embeddings": True, "use_cache": True,
 }
 
 STORIES = 36_000
-IGNORED = -100  # as a label: no loss
-BATCH, PEAK_RATE, WARMUP = 12, 3e-3, 150
+SEQUENCE, BATCH = CONFIG["max_position_embeddings"], 8
+PEAK_RATE, WARMUP = 4e-3, 80
 
 NEW_TOKENS = 64                        # greedy tokens per golden prompt
 GENERATED_BEFORE = [0, 1, 8, 31, 63]   # golden logits: after the prompt and so many tokens
@@ -67,15 +67,11 @@ MIN_GAP = 0.02                         # least distance of the top two logits in
 # where no opening did that, {f} the friend, {ff} the friend presented. The friend has the other
 # pronoun than the hero, so that "he" and "she" are never ambiguous.
 
-# Name, kind, whether "she". Few names: a model this small takes long to learn to repeat many.
-CAST = {
-    "child": [("Mia", "girl", True), ("Tom", "boy", False), ("Anna", "girl", True),
-              ("Ben", "boy", False), ("Lily", "girl", True), ("Max", "boy", False),
-              ("Emma", "girl", True), ("Sam", "boy", False)],
-    "animal": [("Daisy", "duck", True), ("Rusty", "fox", False), ("Molly", "rabbit", True),
-               ("Pip", "mouse", False), ("Hazel", "squirrel", True), ("Bruno", "bear", False),
-               ("Poppy", "cat", True), ("Toby", "turtle", False)],
-}
+GIRLS = "Mia Anna Lily Emma Rose Lucy Nora Ella Sara Zoe Ruby Clara Ivy Alice".split()
+BOYS = "Tom Ben Max Sam Leo Jack Finn Noah Oscar Adam Tim Luke Hugo Peter".split()
+ANIMALS = "rabbit fox bear mouse squirrel hedgehog cat duck frog turtle".split()
+SHE_ANIMALS = "Daisy Pearl Hazel Molly Honey Poppy Willow Dot".split()
+HE_ANIMALS = "Rusty Bruno Pip Coco Barney Toby Hops Milo".split()
 NATURES = "little kind brave curious clever cheerful gentle shy".split()
 PARENTS = {"mother": "Mom", "father": "Dad", "grandmother": "Grandma", "grandfather": "Grandpa"}
 CHILD_HOMES = ["in a small village", "near the forest", "by the sea", "on a farm",
@@ -159,11 +155,11 @@ more fun to eat with a friend]," said {n}. {friends}"""),
      dance|tripped and fell|danced around the room""", LEARN),
 
     ("animal", "kind|fkind|skill|fail|win", """
-     mouse|duck|swim|swallowed some water|swam across the pond;
-     bear|duck|swim|swallowed some water|swam across the pond;
+     mouse|frog|swim|swallowed some water|swam across the pond;
+     cat|duck|swim|swallowed some water|swam across the pond;
      turtle|squirrel|climb a tree|slid back down|climbed to the very top;
-     duck|bear|climb a tree|slid back down|climbed to the very top;
-     fox|rabbit|jump over the stream|fell into the water|jumped right over the stream;
+     fox|bear|climb a tree|slid back down|climbed to the very top;
+     hedgehog|rabbit|jump over the stream|fell into the water|jumped right over the stream;
      duck|fox|jump over the stream|fell into the water|jumped right over the stream""", LEARN),
 
     ("both", "game|shelter", """playing in the field|under a big tree;
@@ -218,7 +214,7 @@ were very brave], {n}," said {his} {parent}. Then {n} closed {his} eyes and [had
 dreams|slept until morning]."""),
 
     ("animal", "kind|fkind|prize", """turtle|rabbit|a golden cup; duck|fox|a basket of nuts;
-     turtle|cat|a big cake; bear|cat|a silver ring; mouse|squirrel|a sweet melon""",
+     hedgehog|cat|a big cake; turtle|fox|a silver ring; mouse|squirrel|a sweet melon""",
      """{f} the {fkind} was very fast, and {fhe} liked to [talk about it|laugh at the others]. "No one
 can beat me," said {f}. {T} all the animals met [in the field|by the river] for a race. The prize was
 {prize}. {Nn} wanted to run too. "You are too slow!" said {f}, and {fhe} laughed.
@@ -268,18 +264,22 @@ def expand(rng, template, slots):
 
 
 def write_story(rng):
-    cast = "child" if rng.random() < 0.65 else "animal"
-    _, columns, rows, text = rng.choice([plot for plot in PLOTS if plot[0] in ("both", cast)])
+    child, she = rng.random() < 0.65, rng.random() < 0.5
+    allowed = ("both", "child" if child else "animal")
+    _, columns, rows, text = rng.choice([plot for plot in PLOTS if plot[0] in allowed])
     row = draw(rng, [" ".join(row.split()) for row in rows.split(";")])
-    row = dict(zip(columns.split("|"), row.split("|"), strict=True))
-    name, kind, she = draw(rng, [who for who in CAST[cast] if who[1] == row.get("kind", who[1])], 0.97)
-    friend, friend_kind, _ = draw(rng, [who for who in CAST[cast] if who[2] != she
-                                        and who[1] == row.get("fkind", who[1])])
-    slots = pronouns(she) | pronouns(not she, "f") | ENDINGS | row
-    slots |= {"n": name, "kind": kind, "f": friend, "fkind": friend_kind,
-              "ff": "{his} friend {f}" if cast == "child" else "{f} the {fkind}",
-              "home": draw(rng, CHILD_HOMES if cast == "child" else ANIMAL_HOMES)}
-    slots |= {"nature": draw(rng, NATURES), "toy": draw(rng, TOYS), "T": draw(rng, TIMES)}
+    slots = pronouns(she) | pronouns(not she, "f")
+    if child:
+        slots |= {"n": draw(rng, GIRLS if she else BOYS, 0.97), "f": draw(rng, BOYS if she else GIRLS)}
+        slots |= {"kind": "girl" if she else "boy", "fkind": "boy" if she else "girl"}
+    else:
+        slots |= {"n": draw(rng, SHE_ANIMALS if she else HE_ANIMALS, 0.97),
+                  "f": draw(rng, HE_ANIMALS if she else SHE_ANIMALS)}
+        slots |= dict(zip(("kind", "fkind"), rng.sample(ANIMALS, 2)))
+    slots |= dict(zip(columns.split("|"), row.split("|"), strict=True)) | ENDINGS
+    slots |= {"nature": draw(rng, NATURES), "toy": draw(rng, TOYS), "T": draw(rng, TIMES),
+              "home": draw(rng, CHILD_HOMES if child else ANIMAL_HOMES),
+              "ff": "{his} friend {f}" if child else "{f} the {fkind}"}
     slots["parent"] = draw(rng, list(PARENTS))
     slots["Parent"] = PARENTS[slots["parent"]]
 
@@ -288,8 +288,7 @@ def write_story(rng):
         text = draw(rng, OPENINGS) + hobby + " // " + text
         slots["nn"] = slots["Nn"] = "{n}"
     else:
-        plain = "{n}" if cast == "child" else "{n} the {kind}"
-        slots["nn"] = draw(rng, ["a {nature} {kind} named {n}", plain])
+        slots["nn"] = draw(rng, ["a {nature} {kind} named {n}", "{n}" if child else "{n} the {kind}"])
         slots["Nn"] = slots["nn"][0].upper() + slots["nn"][1:]
     text = expand(rng, text, slots)
     text = re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", " ".join(text.split()))
@@ -314,40 +313,34 @@ def train_tokenizer(stories):
     return tokenizer
 
 
-def encode(tokenizer, stories):
-    """One row per story, from <s> to </s>; IGNORED fills the rest."""
-    rows = [encoding.ids + [CONFIG["eos_token_id"]] for encoding in tokenizer.encode_batch(stories)]
-    longest = max(map(len, rows))
-    return torch.tensor([row + [IGNORED] * (longest - len(row)) for row in rows])
-
-
-def initialize_attention(model):
-    """"Mimetic" initialization (Trockman and Kolter, 2023): each head begins as one that attends
-    to tokens like the own one and copies them, so that the model soon learns to repeat names."""
-    shape = (model.config.num_key_value_heads, -1, model.config.hidden_size)
-    groups = model.config.num_attention_heads // model.config.num_key_value_heads
-    for layer in model.model.layers:
-        keys, values = (projection.weight.data.view(shape).repeat_interleave(groups, 0).flatten(0, 1)
-                        for projection in (layer.self_attn.k_proj, layer.self_attn.v_proj))
-        layer.self_attn.q_proj.weight.data.copy_(keys)
-        layer.self_attn.o_proj.weight.data.copy_(values.T)
+def pack(tokenizer, stories):
+    """Rows of SEQUENCE tokens, full of stories, and the position of each token in its story."""
+    rows, row = [], []
+    for encoding in tokenizer.encode_batch(stories):
+        ids = encoding.ids + [CONFIG["eos_token_id"]]
+        row += zip(ids, range(len(ids)))
+        if len(row) >= SEQUENCE:
+            rows.append(row[:SEQUENCE])
+            row = []
+    return torch.tensor(rows)  # [rows, tokens, 2]
 
 
 def loss_of(model, rows):
-    rows = rows[:, :(rows != IGNORED).sum(1).max()]
-    return model(input_ids=rows.clamp(min=0), labels=rows).loss
+    """The mean loss. Without a cache transformers keeps apart the stories that share a row: it
+    finds them by the positions, which begin anew."""
+    ids, positions = rows.unbind(-1)
+    return model(input_ids=ids, position_ids=positions, labels=ids, use_cache=False).loss
 
 
 def train(rows, steps, seed):
-    """Trains a model on the rows, but for the last 96, which measure the validation loss."""
+    """Trains a model on the rows, but for the last 64, which measure the validation loss."""
     torch.manual_seed(seed)
-    rows, validation = rows[:-96], rows[-96:]
+    rows, validation = rows[:-64], rows[-64:]
     model = LlamaForCausalLM(LlamaConfig(**CONFIG)).float()
-    initialize_attention(model)
-    decayed = [p for name, p in model.named_parameters() if "proj" in name]
-    others = [p for name, p in model.named_parameters() if "proj" not in name]
-    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.1},
-                                   {"params": others, "weight_decay": 0.0}], betas=(0.9, 0.98), fused=True)
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    norms = [p for p in model.parameters() if p.dim() == 1]
+    optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.1},
+                                   {"params": norms, "weight_decay": 0.0}], betas=(0.9, 0.95))
     order, losses, start = torch.empty(0, dtype=torch.long), [], time.time()
     for step in range(steps):
         progress = max(0.0, (step - WARMUP) / max(1, steps - WARMUP))
@@ -364,12 +357,12 @@ def train(rows, steps, seed):
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         losses.append(loss.item())
-        if (step + 1) % 50 == 0 or step + 1 == steps:
-            print(f"step {step + 1:5}/{steps}  loss {sum(losses[-50:]) / len(losses[-50:]):.4f}"
+        if (step + 1) % 25 == 0 or step + 1 == steps:
+            print(f"step {step + 1:5}/{steps}  loss {sum(losses[-25:]) / len(losses[-25:]):.4f}"
                   f"  rate {rate:.5f}  {time.time() - start:5.0f} s", flush=True)
     with torch.no_grad():
         parts = [loss_of(model, part).item() for part in validation.split(BATCH)]
-    return model, sum(losses[-50:]) / len(losses[-50:]), sum(parts) / len(parts)
+    return model, sum(losses[-25:]) / len(losses[-25:]), sum(parts) / len(parts)
 
 
 def write_json(path, value):
@@ -380,9 +373,8 @@ def make_model(out, steps, seed):
     rng = random.Random(seed)
     stories = [write_story(rng) for _ in range(STORIES)]
     tokenizer = train_tokenizer(stories)
-    rows = encode(tokenizer, stories)
-    print(f"{len(stories)} stories ({len(set(stories))} different), "
-          f"{(rows != IGNORED).sum()} tokens")
+    rows = pack(tokenizer, stories)
+    print(f"{len(stories)} stories ({len(set(stories))} different), {rows.numel() // 2} tokens")
     model, loss, validation_loss = train(rows, steps, seed)
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{parameters} parameters, loss {loss:.4f}, validation loss {validation_loss:.4f}")
@@ -489,7 +481,7 @@ def make_goldens(out):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=ASSETS, help="folder of the model and goldens")
-    parser.add_argument("--steps", type=int, default=2400, help="training steps")
+    parser.add_argument("--steps", type=int, default=1200, help="training steps")
     parser.add_argument("--seed", type=int, default=20, help="seed of the corpus and the training")
     parser.add_argument("--goldens-only", action="store_true", help="keep the saved model")
     args = parser.parse_args()

@@ -99,7 +99,7 @@ pub fn matching(all: &[DeviceSummary], name: &str) -> Result<Vec<DeviceSummary>>
 /// let device = unisono::open("auto")?;
 /// println!("running on {}", device.info().name);
 /// assert!(unisono::open("no such device").is_err());
-/// # unisono::Result::Ok(())
+/// # Ok::<(), unisono::Error>(())
 /// ```
 pub fn open(name: &str) -> Result<Device> {
     matching(&devices(), name)?[0].open()

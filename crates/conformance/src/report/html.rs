@@ -103,7 +103,7 @@ fn devices(out: &mut String, report: &Report) {
     line(out, "</tbody></table></div>");
     line(
         out,
-        "<p class=\"soft\">A count is of cases times kernels: each case runs on every kernel that can serve it.</p>",
+        "<p class=\"soft\">A count is of cases times kernels: each case runs on every kernel that can serve it (at the quick level on the selected one and a sample of the others).</p>",
     );
     for (i, device) in report.devices.iter().enumerate() {
         device_facts(out, i, device);

@@ -1,0 +1,106 @@
+//! The command as people and scripts call it: exit codes, and errors that name the thing.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn unisono(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_unisono")).args(arguments).env("NO_COLOR", "1").output().unwrap()
+}
+
+/// Exit code, standard output, standard error.
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let output = unisono(arguments);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+#[track_caller]
+fn fails(arguments: &[&str], code: i32, parts: &[&str]) {
+    let (actual, out, err) = run(arguments);
+    assert_eq!(actual, code, "{arguments:?}: {out}{err}");
+    assert!(!err.contains("panicked"), "{err}");
+    for part in parts {
+        assert!(err.contains(part), "{arguments:?}: '{part}' is not in: {err}");
+    }
+}
+
+#[test]
+fn devices_as_json_and_as_a_table() {
+    let (code, out, _) = run(&["devices", "--json"]);
+    let devices: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, devices[0]["id"].as_str()), (0, Some("cpu")));
+    let (code, out, _) = run(&["devices"]);
+    assert!(code == 0 && out.contains("cpu") && !out.contains('\u{1b}'), "no colours with NO_COLOR: {out}");
+}
+
+#[test]
+fn unknown_devices_exit_with_3_and_list_what_there_is() {
+    fails(&["check", "--device", "abacus"], 3, &["abacus", "cpu ("]);
+    fails(&["generate", "--prompt", "x", "--device", "abacus"], 3, &["abacus"]);
+}
+
+#[test]
+fn bad_usage_exits_with_2() {
+    fails(&["check", "--level", "sometimes"], 2, &["sometimes"]);
+    fails(&["frobnicate"], 2, &["frobnicate"]);
+    fails(&["generate"], 2, &["--prompt"]);
+    fails(&["check", "--device", "cpu", "--case", "no/such:case"], 2, &["no/such:case"]);
+    fails(&["generate", "--prompt", "x", "--device", "cpu", "--max-tokens", "0"], 2, &["--max-tokens"]);
+}
+
+fn copy_model(to: &Path) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/assets/tiny-llama");
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        std::fs::copy(from.join(name), to.join(name)).unwrap();
+    }
+}
+
+#[test]
+fn models_that_cannot_be_loaded_are_named() {
+    let generate = |dir: &Path, parts: &[&str]| {
+        let dir = dir.to_str().unwrap();
+        fails(&["generate", "--prompt", "x", "--device", "cpu", "--model", dir], 1, parts);
+    };
+    let dir = tempfile::tempdir().unwrap();
+    generate(&dir.path().join("nowhere"), &["nowhere"]);
+    generate(dir.path(), &["config.json"]);
+
+    copy_model(dir.path());
+    let weights = dir.path().join("model.safetensors");
+    let bytes = std::fs::read(&weights).unwrap();
+    for length in [0, 4, 100, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(&weights, &bytes[..length]).unwrap();
+        generate(dir.path(), &["model.safetensors"]);
+    }
+    std::fs::remove_file(&weights).unwrap();
+    generate(dir.path(), &["model.safetensors"]);
+}
+
+#[test]
+fn a_model_in_a_directory_writes_like_the_embedded_one() {
+    let dir = tempfile::tempdir().unwrap();
+    copy_model(dir.path());
+    let base = ["generate", "--prompt", "Once upon a time", "--device", "cpu", "--max-tokens", "16"];
+    let (code, embedded, err) = run(&base);
+    assert!(code == 0 && embedded.starts_with("Once upon a time"), "{embedded}{err}");
+    assert!(err.contains("tokens/s"), "{err}");
+    let mut with_model = base.to_vec();
+    with_model.extend(["--model", dir.path().to_str().unwrap()]);
+    assert_eq!(run(&with_model).1, embedded);
+}
+
+#[test]
+fn a_check_writes_its_report_and_replays_a_case() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = dir.path().to_str().unwrap();
+    let (code, out, err) = run(&["check", "--device", "cpu", "--case", "argmax/", "--report", report]);
+    assert_eq!(code, 0, "{out}{err}");
+    let json = std::fs::read_to_string(dir.path().join("report.json")).unwrap();
+    let report = unisono_conformance::report::Report::from_json(&json).unwrap();
+    let first = &report.devices[0].results[0];
+    assert!(first.id.starts_with("argmax/") && report.passed());
+    let html = std::fs::read_to_string(dir.path().join("report.html")).unwrap();
+    assert!(html.contains("argmax") && html.contains("</html>"));
+    let (code, out, _) = run(&["check", "--device", "cpu", "--case", &first.id]);
+    assert!(code == 0 && out.contains(&first.id), "{out}");
+}

@@ -4,6 +4,11 @@
 //! descriptors with other strides over the same storage, so kernels see every layout explicitly
 //! and no operation needs a "transposed" flag. Strides are in elements, never negative; a
 //! broadcast dimension has stride 0.
+//!
+//! A tensor in a block format is described in elements too. Its blocks lie along one dimension, the
+//! block axis: the one of stride 1, whose size is a whole number of blocks, as are all other
+//! strides and the offset of the first element. A weight `[n, k]` has its blocks along `k`; its
+//! transpose is the view `[k, n]` with strides `[1, k]`, as for any other type.
 
 use std::fmt;
 
@@ -28,7 +33,9 @@ impl TensorDesc {
     pub fn contiguous(dtype: DType, shape: &[usize]) -> Result<TensorDesc> {
         let shape = Dims::new(shape)?;
         dtype.bytes_for(shape.elements()?)?;
-        Ok(TensorDesc { dtype, shape, strides: shape.contiguous_strides() })
+        let desc = TensorDesc { dtype, shape, strides: shape.contiguous_strides() };
+        desc.check_blocks()?;
+        Ok(desc)
     }
 
     /// With explicit strides; fails where the ranks differ or the addressed range overflows.
@@ -45,6 +52,36 @@ impl TensorDesc {
         }
         self.shape.elements()?;
         self.dtype.bytes_for(self.checked_span()?)?;
+        self.check_blocks()
+    }
+
+    /// The dimension along which the blocks of a block format lie: the one of stride 1. `None` for
+    /// plain types and for tensors without elements.
+    pub fn block_axis(&self) -> Option<usize> {
+        if !self.dtype.is_block() || self.is_empty() {
+            return None;
+        }
+        (0..self.rank()).find(|&i| self.shape[i] > 1 && self.strides[i] == 1)
+    }
+
+    fn check_blocks(&self) -> Result<()> {
+        if !self.dtype.is_block() || self.is_empty() {
+            return Ok(());
+        }
+        let block = self.dtype.block_elements();
+        let fail = |why: String| Err(Error::shape(format!("{}{}: {why}", self.dtype, self.shape)));
+        let Some(axis) = self.block_axis() else {
+            return fail(format!("blocks of {block} elements need a dimension of stride 1 to lie along"));
+        };
+        if !self.shape[axis].is_multiple_of(block) {
+            return fail(format!("dimension {axis} is not a whole number of blocks of {block} elements"));
+        }
+        for i in (0..self.rank()).filter(|&i| i != axis && self.shape[i] > 1) {
+            if !self.strides[i].is_multiple_of(block) {
+                let stride = self.strides[i];
+                return fail(format!("stride {stride} of dimension {i} is not a whole number of blocks of {block}"));
+            }
+        }
         Ok(())
     }
 
@@ -130,7 +167,7 @@ impl TensorDesc {
         false
     }
 
-    /// The same shape, contiguous, in another element type.
+    /// The same shape, contiguous, in another plain element type.
     pub fn to_contiguous(&self, dtype: DType) -> TensorDesc {
         TensorDesc { dtype, shape: self.shape, strides: self.shape.contiguous_strides() }
     }
@@ -182,11 +219,13 @@ impl TensorDesc {
             return Err(Error::shape(format!("cannot split dimension {axis} of {self} by {inner}")));
         }
         let (size, stride) = (self.shape[axis], self.strides[axis]);
-        Ok(TensorDesc {
+        let desc = TensorDesc {
             dtype: self.dtype,
             shape: self.shape.with(axis, size / inner).inserted(axis + 1, inner)?,
             strides: self.strides.with(axis, stride * inner).inserted(axis + 1, stride)?,
-        })
+        };
+        desc.check_blocks()?;
+        Ok(desc)
     }
 
     /// View with a new dimension of `size` (stride 0) before position `at`.
@@ -205,7 +244,9 @@ impl TensorDesc {
             return Err(Error::shape(format!("{self} cannot become {shape:?}: the number of elements differs")));
         }
         if self.is_contiguous() {
-            return Ok(Some(TensorDesc { dtype: self.dtype, shape: target, strides: target.contiguous_strides() }));
+            let desc = TensorDesc { dtype: self.dtype, shape: target, strides: target.contiguous_strides() };
+            desc.check_blocks()?;
+            return Ok(Some(desc));
         }
         // Match runs of source dimensions with runs of target dimensions of the same product; a
         // run can be regrouped only where the source is contiguous within it.
@@ -235,7 +276,9 @@ impl TensorDesc {
             }
             (s, t) = (s_end, t_end);
         }
-        Ok(Some(TensorDesc { dtype: self.dtype, shape: target, strides }))
+        let desc = TensorDesc { dtype: self.dtype, shape: target, strides };
+        desc.check_blocks()?;
+        Ok(Some(desc))
     }
 }
 

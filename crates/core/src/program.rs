@@ -79,7 +79,8 @@ impl Operand {
 
     /// First byte, and the byte after the last one, within the slot.
     pub fn byte_range(&self) -> std::ops::Range<u64> {
-        let start = self.offset as u64 * self.desc.dtype.block_bytes() as u64;
+        let dtype = self.desc.dtype;
+        let start = self.offset as u64 / dtype.block_elements() as u64 * dtype.block_bytes() as u64;
         start..start + self.desc.span_bytes()
     }
 }
@@ -199,6 +200,11 @@ impl ProgramBuilder {
         for (i, operand) in step.inputs.iter().chain(&step.outputs).enumerate() {
             let slot = self.slot_of(operand)?;
             let range = operand.byte_range();
+            let block = operand.desc.dtype.block_elements();
+            if !operand.offset.is_multiple_of(block) {
+                let message = format!("operand {i} starts at element {} inside a block of {block}", operand.offset);
+                return Err(Error::invalid(message));
+            }
             if range.end > slot.bytes {
                 return Err(Error::new(
                     crate::ErrorKind::OutOfBounds,

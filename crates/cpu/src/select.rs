@@ -32,6 +32,9 @@ impl Candidate {
 
 /// Every kernel that can serve the valid operation `desc`, the best first.
 pub(crate) fn candidates(desc: &OpDesc) -> Vec<Candidate> {
+    if desc.inputs.iter().chain(&desc.outputs).any(|d| d.dtype.is_block() || d.dtype == unisono_core::DType::I64) {
+        return Vec::new();
+    }
     let list: Vec<Entry> = match &desc.op {
         Op::Copy if movement::is_block_copy(&desc.inputs[0], &desc.outputs[0]) => {
             vec![("bytes", movement::copy_bytes), ("strided", movement::copy)]

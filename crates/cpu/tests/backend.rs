@@ -177,7 +177,7 @@ fn options_and_description() {
 
 #[test]
 fn host_tensors_of_these_tests_round_trip() {
-    for dtype in DType::ALL {
+    for dtype in DType::PLAIN.into_iter().filter(|d| *d != DType::I64) {
         for host in Host::layouts(dtype, &[2, 3]) {
             assert_eq!(host.fill(|i| (i % 2) as f64).values(), [0.0, 1.0, 0.0, 1.0, 0.0, 1.0]);
         }

@@ -14,6 +14,7 @@ fn decode_one(dtype: DType, b: &[u8]) -> f64 {
         DType::F16 => f16_to_f64(word(b) as u16),
         DType::BF16 => f64::from(f32::from_bits(word(b) << 16)),
         DType::I32 => f64::from(word(b) as i32),
+        DType::I8 => f64::from(word(b) as u8 as i8),
         _ => f64::from(word(b)),
     }
 }
@@ -83,6 +84,7 @@ pub(crate) fn encode(dtype: DType, value: f64) -> u32 {
         DType::BF16 => u32::from(f32_to_bf16_bits(finite(f32::from_bits(0x7F7F_0000)))),
         DType::I32 => value as i32 as u32,
         DType::U32 => value as u32,
+        DType::I8 => u32::from(value as i8 as u8),
         DType::Bool => u32::from(value != 0.0),
         _ => u32::from(value as u8),
     }

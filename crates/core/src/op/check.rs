@@ -61,6 +61,13 @@ pub(super) fn dtype(name: &str, d: &TensorDesc, wanted: DType) -> Result<()> {
     Ok(())
 }
 
+pub(super) fn plain(name: &str, d: &TensorDesc) -> Result<()> {
+    if d.dtype.is_block() {
+        return Err(Error::dtype(format!("{name} is {}; block formats are not possible here", d.dtype)));
+    }
+    Ok(())
+}
+
 pub(super) fn index(name: &str, d: &TensorDesc) -> Result<()> {
     if !d.dtype.is_index() {
         return Err(Error::dtype(format!("{name} is {}; u32 and i32 are possible", d.dtype)));
@@ -70,7 +77,7 @@ pub(super) fn index(name: &str, d: &TensorDesc) -> Result<()> {
 
 /// Data that is moved and not computed on: the same dtype, or both floats.
 pub(super) fn castable(from: (&str, &TensorDesc), to: (&str, &TensorDesc)) -> Result<()> {
-    if from.1.dtype == to.1.dtype || (from.1.dtype.is_float() && to.1.dtype.is_float()) {
+    if (from.1.dtype == to.1.dtype && !from.1.dtype.is_block()) || (from.1.dtype.is_float() && to.1.dtype.is_float()) {
         return Ok(());
     }
     Err(Error::dtype(format!("{} is {} and {} is {}: no cast between them", from.0, from.1.dtype, to.0, to.1.dtype)))

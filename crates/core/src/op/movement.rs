@@ -23,6 +23,7 @@ impl Concat {
         }
         check::axis(self.axis, y)?;
         let mut total = 0;
+        check::plain("y", y)?;
         for x in inputs {
             check::dtype("x", x, y.dtype)?;
             check::rank("x", x, y.rank())?;

@@ -80,8 +80,8 @@ impl Tensor {
     fn try_read(&self) -> Result<Readback> {
         self.device.flush()?;
         let dense = if self.desc().is_contiguous() { self.clone() } else { self.copy()? };
-        let size = dense.dtype().block_bytes() as u64;
-        let start = dense.view.offset as u64 * size;
+        let start =
+            dense.view.offset as u64 / dense.dtype().block_elements() as u64 * dense.dtype().block_bytes() as u64;
         let buffer = dense.buffer()?;
         Ok(self.device.backend().read(&buffer, start..start + dense.desc().span_bytes()))
     }

@@ -33,7 +33,12 @@ impl Tensor {
         }
         let mut sliced = desc;
         sliced.shape[axis] = range.len();
-        Ok(self.with_view(self.view.offset + range.start * desc.strides[axis], sliced))
+        let offset = self.view.offset + range.start * desc.strides[axis];
+        if !offset.is_multiple_of(desc.dtype.block_elements()) {
+            return Err(Error::shape(format!("{range:?} along dimension {axis} of {desc} starts inside a block")));
+        }
+        sliced.validate()?;
+        Ok(self.with_view(offset, sliced))
     }
 
     /// Broadcast to `shape` by the NumPy rules.

@@ -27,6 +27,9 @@ use crate::launch::Recipe;
 /// otherwise.
 pub(crate) fn candidates(desc: &OpDesc, caps: &Caps) -> Result<Vec<Arc<str>>, Reason> {
     desc.validate().map_err(|e| Reason::Invalid(e.to_string()))?;
+    if desc.inputs.iter().chain(&desc.outputs).any(|d| d.dtype.is_block() || d.dtype == unisono_core::DType::I64) {
+        return Err(Reason::DType("there is no kernel for these element types".to_owned()));
+    }
     let operands = |descs: &[unisono_core::TensorDesc]| {
         descs.iter().map(|&desc| Operand { slot: SlotId(0), offset: 0, desc }).collect()
     };

@@ -184,7 +184,7 @@ fn every_operation_has_kernels_on_every_device() {
 
 #[test]
 fn every_dtype_moves() {
-    for dtype in DType::ALL {
+    for dtype in DType::PLAIN.into_iter().filter(|d| *d != DType::I64) {
         let x = t(dtype, &[3, 5]);
         for caps in devices() {
             check(&op(Op::Copy, &[x], &[x]), 3, &caps);

@@ -3,7 +3,13 @@
 //! A block format packs 32 or 256 consecutive elements with their scales, byte for byte as GGUF
 //! files do, so weights go to a device as they lie in the file. Sizes are always computed through
 //! blocks (`block_elements`, `block_bytes`); a plain type has blocks of one element. The layout of
-//! each block is documented at its variant; all multi-byte numbers are little-endian.
+//! each block is documented at its variant; all multi-byte numbers are little-endian. The order of
+//! the elements within a block, and how a block is made from numbers, stand in `docs/quantisation.md`.
+//!
+//! A block decodes to the exact value of its formula, rounded at most once (to the type it is
+//! decoded to). A scale that is a subnormal f16 counts: K-quants of ordinary weights have such
+//! scales, so a device may not flush it to zero. Scales that are infinite or NaN decode to nothing
+//! in particular.
 
 use std::fmt;
 
@@ -57,12 +63,14 @@ pub enum DType {
     /// signed scales; f16 `d`. `x = d·scale·(q − 32)`, scales per 16 elements.
     Q6K,
     /// 32 elements in 18 bytes: f16 `d`; 16 bytes of nibbles that index a table of 16 values.
+    /// `x = d·table[q]`.
     Iq4Nl,
     /// 256 elements in 136 bytes: f16 `d`; upper bits of 8 scales in 2 bytes, lower in 4 bytes;
     /// 128 bytes of nibbles that index the table of [`Iq4Nl`](Self::Iq4Nl).
+    /// `x = d·(scale − 32)·table[q]`, scales per 32 elements.
     Iq4Xs,
-    /// 32 elements in 17 bytes: a shared exponent (E8M0); 16 bytes of E2M1 numbers, as in the OCP
-    /// Microscaling specification.
+    /// 32 elements in 17 bytes: a shared exponent `e` (E8M0, 0 to 254); 16 bytes of E2M1 numbers, as
+    /// in the OCP Microscaling specification. `x = 2^(e − 127)·E2M1[q]`.
     Mxfp4,
 }
 
@@ -200,6 +208,14 @@ impl DType {
     /// Whether this is a block format of quantised weights.
     pub fn is_block(self) -> bool {
         self.block_elements() > 1
+    }
+
+    /// Whether numbers can be quantised to this block format by [`Op::Copy`](crate::Op::Copy) and
+    /// [`Op::ScatterRows`](crate::Op::ScatterRows). [`Iq4Nl`](Self::Iq4Nl) and
+    /// [`Iq4Xs`](Self::Iq4Xs) need a search over the table that belongs into a tool that prepares
+    /// weights: blocks in these formats come ready from a file.
+    pub fn is_quantisable(self) -> bool {
+        self.is_block() && !matches!(self, DType::Iq4Nl | DType::Iq4Xs)
     }
 
     /// Whether this is a floating-point type.

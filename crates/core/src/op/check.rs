@@ -39,6 +39,7 @@ pub(super) fn operands(desc: &OpDesc) -> Result<()> {
         Op::LayerNorm(op) => op.check(i, o),
         Op::Rope(op) => op.check(i, o),
         Op::MatMul => super::linear::check_matmul(&i[0], &i[1], &o[0]),
+        Op::MatMulId => super::experts::check_matmul_id(&i[0], &i[1], &i[2], &o[0]),
         Op::Linear(op) => op.check(i, o),
         Op::AddRmsNorm(op) => op.check(i, o),
         Op::Attention(op) => op.check(i, o),
@@ -71,6 +72,56 @@ pub(super) fn plain(name: &str, d: &TensorDesc) -> Result<()> {
 pub(super) fn index(name: &str, d: &TensorDesc) -> Result<()> {
     if !d.dtype.is_index() {
         return Err(Error::dtype(format!("{name} is {}; u32 and i32 are possible", d.dtype)));
+    }
+    Ok(())
+}
+
+/// The second operand of a product: any float, or any block format with the blocks along `axis`,
+/// the summed dimension.
+pub(super) fn weight(name: &str, d: &TensorDesc, axis: usize) -> Result<()> {
+    if !d.dtype.is_block() && !d.dtype.is_float() {
+        let message = format!("{name} is {}; f32, f16, bf16 and block formats are possible", d.dtype);
+        return Err(Error::dtype(message));
+    }
+    match d.block_axis() {
+        Some(found) if found != axis => Err(Error::shape(format!(
+            "the blocks of {name} lie along dimension {found}, not along the summed dimension {axis}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// A conversion to or from a block format: quantising, decoding, or blocks as they are. The block
+/// axis of a side counts from the end, so that leading dimensions may differ.
+pub(super) fn blocks(from: (&str, &TensorDesc), to: (&str, &TensorDesc)) -> Result<()> {
+    let (x, y) = (from.1, to.1);
+    let refuse = |why: &str| Err(Error::dtype(format!("{} is {} and {} is {}: {why}", from.0, x.dtype, to.0, y.dtype)));
+    match (x.dtype.is_block(), y.dtype.is_block()) {
+        (true, true) if x.dtype != y.dtype => {
+            refuse("one block format does not become another in one step; cast to a float first")
+        }
+        (true, true) => {
+            let axis = |d: &TensorDesc| d.block_axis().map(|axis| d.rank() - axis);
+            match (axis(x), axis(y)) {
+                (Some(a), Some(b)) if a != b => {
+                    Err(Error::shape(format!("the blocks of {} and {} lie along different dimensions", from.0, to.0)))
+                }
+                _ => Ok(()),
+            }
+        }
+        (true, false) if !y.dtype.is_float() => refuse("blocks decode to f32, f16 or bf16"),
+        (false, true) if !x.dtype.is_float() => refuse("blocks are made from f32, f16 or bf16"),
+        (false, true) if !y.dtype.is_quantisable() => {
+            refuse("numbers cannot be quantised to this format; it takes ready blocks")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Rows that are moved whole: no block reaches across them.
+pub(super) fn whole_rows(name: &str, d: &TensorDesc) -> Result<()> {
+    if d.block_axis() == Some(0) {
+        return Err(Error::shape(format!("the blocks of {name} lie along its rows, dimension 0")));
     }
     Ok(())
 }

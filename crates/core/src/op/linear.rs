@@ -8,7 +8,8 @@ use crate::lower::Lowering;
 use crate::program::Step;
 
 /// `y = activation(a·b + bias) + residual`. `bias` has shape `[n]`, `residual` the shape of `y`.
-/// Nothing is rounded below f32 before the store.
+/// Nothing is rounded below f32 before the store. `b` may be in a block format, as in
+/// [`Op::MatMul`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Linear {
     /// Whether a bias is added.
@@ -101,11 +102,12 @@ impl Linear {
 }
 
 pub(super) fn check_matmul(a: &TensorDesc, b: &TensorDesc, y: &TensorDesc) -> Result<()> {
-    check::floats(&[("a", a), ("b", b), ("y", y)])?;
+    check::floats(&[("a", a), ("y", y)])?;
     check::min_rank("a", a, 2)?;
     check::rank("b", b, a.rank())?;
     check::rank("y", y, a.rank())?;
     let r = a.rank();
+    check::weight("b", b, r - 2)?;
     if a.shape[r - 1] != b.shape[r - 2] {
         return Err(Error::shape(format!("inner sizes differ: a has {}, b has {}", a.shape[r - 1], b.shape[r - 2])));
     }

@@ -20,6 +20,7 @@
 mod attention;
 mod check;
 mod elementwise;
+mod experts;
 mod linear;
 mod movement;
 mod norm;
@@ -72,11 +73,19 @@ pub enum Op {
     /// `x -> y`: copy with cast. Same shape; any strides. Same dtype for every element type;
     /// between `f32`, `f16` and `bf16` with rounding to nearest even (values over the range of
     /// the target become infinite, NaN stays NaN).
+    ///
+    /// Block formats: a float becomes blocks ([`DType::is_quantisable`](crate::DType::is_quantisable);
+    /// along the block axis of `y`, whatever the layout of `x`), blocks become a float, and blocks
+    /// of one format are copied byte by byte where both block axes agree. Decoding is exact up to
+    /// the rounding of the store. Quantising follows `docs/quantisation.md`; since a device may
+    /// round a tie either way, what counts is the decoded value: within half a step of `x`, as
+    /// `docs/numerics.md` bounds it per format. Between two block formats go through a float.
     Copy,
     /// `x₀ … xₙ -> y`: join along an axis.
     Concat(Concat),
     /// `table [rows, width…], indices -> y [indices…, width…]`: `y[i] = table[indices[i]]`, zero
-    /// where the index is out of range. `table` and `y` share a dtype or are both floats.
+    /// where the index is out of range. `table` and `y` share a dtype or are both floats, or
+    /// `table` is in a block format (blocks within the rows) and `y` is a float.
     GatherRows,
     /// `src [n, width…], indices [n] -> dst [rows, width…]` (updated in place):
     /// `dst[indices[i]] = src[i]`; rows that no index names keep their content, an index out of
@@ -102,7 +111,18 @@ pub enum Op {
     /// `a [batch…, m, k], b [batch…, k, n] -> y [batch…, m, n]`: matrix product
     /// `y = Σₖ a·b` with `f32` accumulation. Any strides: a transposed operand is a view.
     /// With `k = 0` the result is 0.
+    ///
+    /// `b` may be in any block format with its blocks along `k`: a weight stored `[n, k]`, seen
+    /// transposed. Its elements count as decoded, and the arithmetic is in `f32`: the error is
+    /// within γ_{K+2}·(|A|·|B|).
     MatMul,
+    /// `a [tokens, used, k], b [experts, k, n], ids [tokens, used] -> y [tokens, used, n]`: the
+    /// products of a mixture of experts (Shazeer et al. 2017), `y[t, u] = a[t, u]·b[ids[t, u]]`
+    /// with `f32` accumulation. Where all experts of a token see one row, `a` has stride 0 along
+    /// `used`. `b` is any float or any block format with its blocks along `k` (usually the
+    /// transposed view of `[experts, n, k]`); `ids` is `u32` or `i32`, and one out of range gives
+    /// zeros. With `k = 0` the result is 0. Error: as [`MatMul`](Self::MatMul).
+    MatMulId,
     /// Composite `gate, up -> y`: `silu(gate) · up`.
     SwiGlu,
     /// Composite `a, b [bias] [residual] -> y`: matrix product, bias, activation, residual.
@@ -131,6 +151,7 @@ impl Op {
             Op::LayerNorm(_) => "layer_norm",
             Op::Rope(_) => "rope",
             Op::MatMul => "matmul",
+            Op::MatMulId => "matmul_id",
             Op::SwiGlu => "swiglu",
             Op::Linear(_) => "linear",
             Op::AddRmsNorm(_) => "add_rms_norm",
@@ -165,6 +186,7 @@ impl Op {
             Op::LayerNorm(_) => (vec!["x", "weight", "bias"], vec!["y"]),
             Op::Rope(_) => (vec!["x", "cos", "sin", "positions"], vec!["y"]),
             Op::MatMul => (vec!["a", "b"], vec!["y"]),
+            Op::MatMulId => (vec!["a", "b", "ids"], vec!["y"]),
             Op::SwiGlu => (vec!["gate", "up"], vec!["y"]),
             Op::Linear(l) => (
                 ["a", "b"].into_iter().chain(some(l.bias, "bias")).chain(some(l.residual, "residual")).collect(),
@@ -243,7 +265,7 @@ impl OpDesc {
             Op::LayerNorm(_) => 7 * out,
             Op::Rope(_) | Op::AddRmsNorm(_) => 5 * out,
             Op::SwiGlu => 5 * out,
-            Op::MatMul => 2 * out * self.inputs[0].shape.last().map_or(0, |&k| k as u64),
+            Op::MatMul | Op::MatMulId => 2 * out * self.inputs[0].shape.last().map_or(0, |&k| k as u64),
             Op::Linear(_) => out * (2 * self.inputs[0].shape.last().map_or(0, |&k| k as u64) + 2),
             Op::Attention(_) => {
                 let kv = self.inputs[1].shape[2] as u64;
@@ -263,6 +285,13 @@ impl OpDesc {
         match self.op {
             Op::GatherRows => 2 * once(&self.outputs[0]) + once(&self.inputs[1]),
             Op::ScatterRows => 2 * once(&self.inputs[0]) + once(&self.inputs[1]),
+            Op::MatMulId => {
+                // No more experts than there are rows of activations.
+                let (a, b, ids) = (&self.inputs[0], &self.inputs[1], &self.inputs[2]);
+                let touched = b.shape[0].min(ids.elements());
+                let one = TensorDesc { shape: b.shape.with(0, 1), ..*b };
+                once(a) + touched as u64 * once(&one) + once(ids) + once(&self.outputs[0])
+            }
             _ => self.inputs.iter().chain(&self.outputs).map(once).sum(),
         }
     }

@@ -6,7 +6,9 @@ use super::check;
 use crate::desc::TensorDesc;
 use crate::error::{Error, Result};
 
-/// Joins `inputs` tensors of one dtype along `axis`; all other sizes are equal.
+/// Joins `inputs` tensors of one plain dtype along `axis`; all other sizes are equal. Block formats
+/// are refused: rows are written into one tensor with [`Op::Copy`](crate::Op::Copy) or
+/// [`Op::ScatterRows`](crate::Op::ScatterRows).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Concat {
     /// The dimension along which sizes add up.
@@ -35,15 +37,24 @@ impl Concat {
 }
 
 pub(super) fn check_copy(inputs: &[TensorDesc], outputs: &[TensorDesc]) -> Result<()> {
-    check::castable(("x", &inputs[0]), ("y", &outputs[0]))?;
-    check::shape("y", &outputs[0], &inputs[0].shape)
+    let (x, y) = (&inputs[0], &outputs[0]);
+    check::shape("y", y, &x.shape)?;
+    if x.dtype.is_block() || y.dtype.is_block() {
+        return check::blocks(("x", x), ("y", y));
+    }
+    check::castable(("x", x), ("y", y))
 }
 
 pub(super) fn check_gather(inputs: &[TensorDesc], outputs: &[TensorDesc]) -> Result<()> {
     let (table, indices, y) = (&inputs[0], &inputs[1], &outputs[0]);
-    check::castable(("table", table), ("y", y))?;
     check::index("indices", indices)?;
     check::min_rank("table", table, 1)?;
+    if table.dtype.is_block() {
+        check::whole_rows("table", table)?;
+        check::floats(&[("y", y)])?;
+    } else {
+        check::castable(("table", table), ("y", y))?;
+    }
     let mut wanted = indices.shape.to_vec();
     wanted.extend_from_slice(&table.shape[1..]);
     check::shape("y", y, &wanted)
@@ -51,10 +62,15 @@ pub(super) fn check_gather(inputs: &[TensorDesc], outputs: &[TensorDesc]) -> Res
 
 pub(super) fn check_scatter(inputs: &[TensorDesc], outputs: &[TensorDesc]) -> Result<()> {
     let (src, indices, dst) = (&inputs[0], &inputs[1], &outputs[0]);
-    check::castable(("src", src), ("dst", dst))?;
     check::index("indices", indices)?;
     check::min_rank("src", src, 1)?;
     check::rank("dst", dst, src.rank())?;
     check::shape("indices", indices, &src.shape[..1])?;
-    check::shape("src", src, &dst.shape.with(0, src.shape[0]))
+    check::shape("src", src, &dst.shape.with(0, src.shape[0]))?;
+    if dst.dtype.is_block() {
+        check::whole_rows("src", src)?;
+        check::whole_rows("dst", dst)?;
+        return check::blocks(("src", src), ("dst", dst));
+    }
+    check::castable(("src", src), ("dst", dst))
 }

@@ -32,7 +32,8 @@ impl Tensor {
         outputs.pop().ok_or_else(|| Error::internal("the operation has no output"))
     }
 
-    /// In another dtype: see [`Op::Copy`]. The same tensor if nothing changes.
+    /// In another dtype: see [`Op::Copy`]. The same tensor if nothing changes. To a block format it
+    /// quantises (blocks along the last dimension), from one it decodes.
     pub fn cast(&self, dtype: DType) -> Result<Tensor> {
         if dtype == self.dtype() {
             return Ok(self.clone());
@@ -62,8 +63,9 @@ impl Tensor {
     }
 
     /// Rows of this table by index: `[rows, width…]` and `[indices…]` give `[indices…, width…]`.
+    /// Rows of a table in a block format are decoded to f32.
     pub fn gather_rows(&self, indices: &Tensor) -> Result<Tensor> {
-        self.gather_rows_as(indices, self.dtype())
+        self.gather_rows_as(indices, if self.dtype().is_block() { DType::F32 } else { self.dtype() })
     }
 
     /// [`gather_rows`](Self::gather_rows) with the result in another floating-point dtype.
@@ -73,7 +75,8 @@ impl Tensor {
         self.one(Op::GatherRows, &[self, indices], dtype, &shape)
     }
 
-    /// Writes the rows of `src` to the rows of this tensor that `indices` name, in place.
+    /// Writes the rows of `src` to the rows of this tensor that `indices` name, in place. Rows of a
+    /// tensor in a block format (a cache in q8_0, say) are quantised as they are written.
     pub fn scatter_rows_(&self, indices: &Tensor, src: &Tensor) -> Result<()> {
         self.device().record_into(Op::ScatterRows, &[src, indices], &[self.view().clone()])?;
         Ok(())
@@ -194,7 +197,8 @@ impl Tensor {
         self.linear(other, None, Activation::None, None)
     }
 
-    /// Matrix product with the transpose of a weight stored as `[…, n, k]`.
+    /// Matrix product with the transpose of a weight stored as `[…, n, k]`, in any float or block
+    /// format.
     pub fn matmul_t(&self, weight: &Tensor) -> Result<Tensor> {
         self.matmul(&transposed(weight)?)
     }
@@ -227,6 +231,28 @@ impl Tensor {
         residual: Option<&Tensor>,
     ) -> Result<Tensor> {
         self.linear(&transposed(weight)?, bias, activation, residual)
+    }
+
+    /// Products of a mixture of experts: row `[t, u]` of these activations with the matrix
+    /// `ids[t, u]` of `experts [experts, k, n]`. Activations are `[tokens, used, k]`, or
+    /// `[tokens, k]` (also `[tokens, 1, k]`) where all experts of a token see one row; the result
+    /// is `[tokens, used, n]`. See [`Op::MatMulId`].
+    pub fn matmul_id(&self, experts: &Tensor, ids: &Tensor) -> Result<Tensor> {
+        let fail = || {
+            let operands = format!("a: {}, b: {}, ids: {}", self.desc(), experts.desc(), ids.desc());
+            Error::shape("a has rank 2 or 3, b rank 3 and ids rank 2").with_op("matmul_id", operands)
+        };
+        let rows = if self.shape().len() == 2 { self.unsqueeze(1)? } else { self.clone() };
+        let (&[_, _, k], &[_, _, n], &[tokens, used]) = (rows.shape(), experts.shape(), ids.shape()) else {
+            return Err(fail().on_device(&self.device().info().name));
+        };
+        let rows = rows.broadcast_to(&[tokens, used, k])?;
+        self.one(Op::MatMulId, &[&rows, experts, ids], self.dtype(), &[tokens, used, n])
+    }
+
+    /// [`matmul_id`](Self::matmul_id) with experts stored as `[experts, n, k]`.
+    pub fn matmul_id_t(&self, experts: &Tensor, ids: &Tensor) -> Result<Tensor> {
+        self.matmul_id(&transposed(experts)?, ids)
     }
 
     /// Attention of these queries `[batch, heads, tokens, head_dim]` over keys and values

@@ -128,6 +128,14 @@ impl Case {
         Some(fill_bytes(self.desc.outputs.get(index)?, fill, &stream))
     }
 
+    /// Whether running it takes seconds on a software device. Such cases are repeated only as often
+    /// as it takes to see that results repeat, and once on kernels that are not selected.
+    pub fn is_large(&self) -> bool {
+        let elements = |d: &unisono_core::TensorDesc| d.elements();
+        let total: usize = self.desc.inputs.iter().chain(&self.desc.outputs).map(elements).sum();
+        total > 100_000 || self.desc.flops() > 20_000_000
+    }
+
     /// What every output must be, computed from the inputs as stored.
     pub fn evaluate(&self, inputs: &[Vec<u8>]) -> Result<Vec<Expected>> {
         let initial: Vec<_> = (0..self.desc.outputs.len()).map(|i| self.initial_output_bytes(i)).collect();

@@ -101,19 +101,11 @@ pub(super) fn cases(sink: Sink<'_>) -> Result<()> {
                 add(sink, &Row { norm, shape, types: [dtype; 3], layout, data: DataClass::Normal, quick: t == i % 3 })?;
             }
         }
-        for dtype in FLOATS {
-            add(
-                sink,
-                &Row {
-                    norm,
-                    shape: &[70000, 3],
-                    types: [dtype; 3],
-                    layout: Layout::Plain,
-                    data: DataClass::Normal,
-                    quick: false,
-                },
-            )?;
-        }
+        // More rows than workgroups in one dimension of a grid.
+        let types = [DType::F32; 3];
+        let many =
+            Row { norm, shape: &[66000, 3], types, layout: Layout::Plain, data: DataClass::Normal, quick: false };
+        add(sink, &many)?;
     }
     Ok(())
 }

@@ -182,7 +182,7 @@ async fn run_kernel(
     if let Some(i) = bound.changed_input().await? {
         broken.push(format!("wrote to its input {}", operand_name(case, i, true)));
     }
-    for i in 1..options.repeats_of(candidate.selected) {
+    for i in 1..options.repeats_of(candidate.selected, case.is_large()) {
         let run = bound.run(&plan, i).await?;
         if let Some(difference) = difference(tensors, &runs[0], &run) {
             broken.push(format!("run {} differs from the first: {difference}", i + 1));

@@ -55,7 +55,7 @@ pub enum Kernels {
 }
 
 impl Options {
-    /// Everything of `level`. Full: three runs of each kernel. Quick: two runs of the selector's
+    /// Everything of `level`. Full: three runs of each kernel (fewer of [large](Case::is_large) cases). Quick: two runs of the selector's
     /// choice and one of the others, which are sampled.
     pub fn new(level: Level) -> Options {
         let (repeats, other_repeats, kernels) = match level {
@@ -75,8 +75,13 @@ impl Options {
         self
     }
 
-    fn repeats_of(&self, selected: bool) -> u32 {
-        if selected { self.repeats } else { self.other_repeats }
+    fn repeats_of(&self, selected: bool, large: bool) -> u32 {
+        let most = match (large, selected) {
+            (false, _) => u32::MAX,
+            (true, true) => 2,
+            (true, false) => 1,
+        };
+        most.min(if selected { self.repeats } else { self.other_repeats })
     }
 }
 

@@ -16,6 +16,10 @@ use crate::caps::Caps;
 /// The most rows that the matrix × vector kernels take.
 const MATVEC_ROWS: usize = 8;
 
+/// The most steps of k in one launch of a kernel whose invocations walk all of k. Some drivers end
+/// a loop after 65,535 rounds (all loops of an invocation together) without a word.
+const MOST_STEPS: u64 = 32768;
+
 /// Kernels for a product, the profile's choice first.
 pub(super) fn names(desc: &OpDesc, caps: &Caps) -> Vec<&'static str> {
     let (a, w) = (&desc.inputs[0], &desc.inputs[1]);
@@ -73,12 +77,17 @@ pub(super) fn build(b: &mut Builder<'_>, name: &str) -> Result<(), Reason> {
     };
     let k = b.input(0).desc.shape.last().map_or(0, |&k| k as u64);
     let mut product = product(b, name, linear, k)?;
-    let list = windows(&product.sizes, &product.views(), b.caps);
+    let list = match windows(&product.sizes, &product.views(), b.caps) {
+        Ok(_) if product.tile.0 > 0 && k > MOST_STEPS => {
+            Err(Reason::Limit(format!("{name} takes up to {MOST_STEPS} steps of k in one launch")))
+        }
+        list => list,
+    };
     match (list, linear) {
         (Ok(pieces), _) => pieces.iter().try_for_each(|piece| product.launch(b, piece, k, false)),
         (Err(reason), Some(_)) => Err(reason),
         (Err(_), None) => {
-            // One row or column is larger than a binding: sum over k in parts, in f32.
+            // One row or column is too large for a binding or a launch: sum over k in parts, in f32.
             let target = product.y.clone();
             if target.dtype != DType::F32 {
                 let contiguous = b.output(0).desc.to_contiguous(DType::F32);
@@ -170,7 +179,7 @@ impl Product {
         [&self.y, &self.a, &self.b].into_iter().chain(&self.bias).chain(&self.residual).collect()
     }
 
-    /// Adds up parts of k, as few as fit.
+    /// Adds up parts of k: halved until they fit.
     fn in_parts_of_k(&mut self, b: &mut Builder<'_>, k: u64) -> Result<(), Reason> {
         let (a, w) = (self.a.clone(), self.b.clone());
         let mut part = k;
@@ -179,7 +188,8 @@ impl Product {
             self.a.inner = (part - 1) * self.a_k + 1;
             self.b.inner = (part - 1) * self.b_k + 1;
             match windows(&self.sizes, &self.views(), b.caps) {
-                Ok(pieces) => break pieces,
+                Ok(pieces) if part <= MOST_STEPS || self.tile.0 == 0 => break pieces,
+                Ok(_) => {}
                 Err(reason) if part <= 1 => return Err(reason),
                 Err(_) => {}
             }

@@ -50,7 +50,7 @@ pub(crate) fn outcome(report: &Report) -> Outcome {
 }
 
 /// The devices with these names, each once; all of the machine's if there are no names.
-fn chosen(names: &[String]) -> Result<Vec<DeviceSummary>> {
+pub(crate) fn chosen(names: &[String]) -> Result<Vec<DeviceSummary>> {
     let all = unisono::devices();
     if names.is_empty() {
         return Ok(all);

@@ -7,6 +7,7 @@ mod check;
 mod devices;
 mod generate;
 mod job;
+mod ops;
 mod output;
 mod reports;
 
@@ -36,6 +37,8 @@ enum Command {
     },
     /// Run the conformance suite.
     Check(CheckArguments),
+    /// Show which device runs which operation on which element type, from results.
+    Ops(OpsArguments),
     /// Generate text with a model.
     Generate(GenerateArguments),
 }
@@ -59,6 +62,24 @@ pub(crate) struct CheckArguments {
     /// Print only failures and one line per device.
     #[arg(long)]
     pub(crate) quiet: bool,
+}
+
+/// Arguments of `ops`.
+#[derive(Args)]
+pub(crate) struct OpsArguments {
+    /// A report.json that `check --report` wrote. Repeatable; the devices of all reports stand side
+    /// by side. Without one the suite runs first.
+    #[arg(long = "from", value_name = "FILE")]
+    pub(crate) reports: Vec<PathBuf>,
+    /// Device to run on, where no report is given. Repeatable; every device if absent.
+    #[arg(long = "device", value_name = "NAME", conflicts_with = "reports")]
+    pub(crate) devices: Vec<String>,
+    /// How much to run, where no report is given.
+    #[arg(long, value_enum, default_value_t = Level::Quick, conflicts_with = "reports")]
+    pub(crate) level: Level,
+    /// Print a page in Markdown.
+    #[arg(long)]
+    pub(crate) markdown: bool,
 }
 
 /// Arguments of `generate`.
@@ -109,6 +130,7 @@ fn main() -> ExitCode {
         None => job::run(),
         Some(Command::Devices { json }) => devices::run(json),
         Some(Command::Check(arguments)) => check::run(&arguments),
+        Some(Command::Ops(arguments)) => ops::run(&arguments),
         Some(Command::Generate(arguments)) => generate::run(&arguments),
     };
     match result {

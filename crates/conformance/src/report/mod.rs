@@ -7,6 +7,7 @@
 mod device;
 pub mod html;
 mod number;
+mod ops;
 
 use std::fmt;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use device::{DeviceFacts, DeviceReport, ModelResult, Summary};
 pub use number::Number;
+pub use ops::{OpCell, OpRow, OpTable, device_title};
 
 /// The version of the JSON schema that this crate writes.
 pub const SCHEMA_VERSION: u32 = 1;

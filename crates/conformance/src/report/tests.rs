@@ -102,3 +102,29 @@ fn html_escapes_what_a_report_says_and_lists_every_failure() {
     }
     assert!(page.contains("href=\"#result-0-6\""), "the cell of mul links its worst result");
 }
+
+#[test]
+fn the_table_of_operations_shows_what_happened() {
+    let report = report();
+    let table = OpTable::new(std::slice::from_ref(&report));
+    let cell = |family: &str| {
+        let row = table.rows.iter().find(|r| r.family == family && r.dtype == "f16").expect(family);
+        row.cells[0].clone().expect("the device ran it")
+    };
+    // pass, warn, info, unsupported: the worst ratio leaves the informative result out.
+    let add = cell("add");
+    assert_eq!((add.native, add.composed, add.unsupported, add.failed, add.worst), (3, 0, 1, 0, 2.5));
+    assert_eq!((add.verdict(), cell("mul").verdict()), ("unsupported", "FAILED"));
+    let text = table.markdown();
+    assert!(text.contains("| add | f16 | unsupported 2.50 [1] |"), "{text}");
+    assert!(text.contains("1. y: 1 of 2 elements & more"), "{text}");
+
+    let mut composed = report.devices[0].clone();
+    composed.results.retain(|r| r.status == Status::Pass);
+    composed.results[0].kernel = crate::DECOMPOSITION.into();
+    let both = Report { devices: vec![composed.clone()], ..report.clone() };
+    assert_eq!(OpTable::new(std::slice::from_ref(&both)).rows[0].cells[0].as_ref().unwrap().verdict(), "composed");
+    composed.results.push(CaseResult { kernel: "k".into(), ..composed.results[0].clone() });
+    let both = Report { devices: vec![composed], ..report };
+    assert_eq!(OpTable::new(&[both]).rows[0].cells[0].as_ref().unwrap().verdict(), "mixed");
+}

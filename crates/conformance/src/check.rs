@@ -7,7 +7,7 @@
 
 use unisono_core::{DType, TensorDesc};
 
-use crate::data::read_logical;
+use crate::data::{read_integers, read_logical};
 
 /// What one output must be: a value and two bounds per element, in logical row-major order.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,8 @@ pub struct Expected {
     pub flush_below: f64,
     /// Whether the sign of a zero counts (data that is moved, bit for bit).
     pub signed_zero: bool,
+    /// The exact elements of an `i64` output, which must be met exactly; `values` are rounded.
+    pub integers: Option<Vec<i64>>,
 }
 
 /// One element that is not what it should be.
@@ -112,7 +114,17 @@ pub fn check(expected: &Expected, desc: &TensorDesc, bytes: &[u8]) -> Outcome {
         outcome.worst_ratio = f64::INFINITY;
         return outcome;
     };
+    let exact = expected.integers.as_ref().zip(read_integers(desc, bytes));
     for (index, &actual) in actual.iter().enumerate() {
+        if let Some((wanted, read)) = &exact
+            && wanted[index] != read[index]
+        {
+            outcome.failures += 1;
+            outcome.worst_ratio = f64::INFINITY;
+            let expected = expected.values[index];
+            outcome.worst.get_or_insert(Mismatch { index, expected, actual, bound: 0.0 });
+            continue;
+        }
         let bound = expected.bounds[index];
         let ratio = expected.ratio(index, actual, bound, desc.dtype);
         let quality = expected.ratio(index, actual, expected.quality[index].min(bound), desc.dtype);
@@ -138,7 +150,7 @@ mod tests {
             bounds: vec![bound],
             quality: vec![bound],
             flush_below: f64::from(f32::MIN_POSITIVE),
-            signed_zero: false,
+            ..Expected::default()
         };
         let desc = TensorDesc::contiguous(DType::F32, &[1]).unwrap();
         check(&expected, &desc, &actual.to_le_bytes()).passed()

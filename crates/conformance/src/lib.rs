@@ -37,7 +37,7 @@ mod runner;
 
 pub use case::{Case, CaseClass, DataClass, Level, families, find, suite};
 pub use check::{Expected, Mismatch, Outcome, check};
-pub use data::{POISON_BYTE, decode, read_logical};
+pub use data::{POISON_BYTE, decode, read_integers, read_logical};
 pub use glob::glob_matches;
 pub use report::{
     CaseResult, DeviceFacts, DeviceReport, Host, ModelResult, Number, Report, Status, Summary, Worst, html,

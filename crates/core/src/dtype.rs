@@ -35,7 +35,8 @@ pub enum DType {
     U8,
     /// One byte, 0 or 1.
     Bool,
-    /// Signed 64-bit integer: indices, on the host and the CPU.
+    /// Signed 64-bit integer: indices. Every device stores, moves and casts it; arithmetic and
+    /// comparisons are the CPU's.
     I64,
     /// 32 elements in 18 bytes: f16 `d`; 16 bytes of nibbles. `x = d·(q − 8)`.
     Q4_0,
@@ -230,7 +231,7 @@ impl DType {
 
     /// Whether this type can hold row indices and positions.
     pub fn is_index(self) -> bool {
-        matches!(self, DType::I32 | DType::U32)
+        matches!(self, DType::I32 | DType::U32 | DType::I64)
     }
 }
 

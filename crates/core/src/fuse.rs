@@ -9,7 +9,7 @@
 use crate::desc::TensorDesc;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::op::{Activation, AddRmsNorm, BinaryOp, Linear, Op, OpDesc, UnaryOp};
+use crate::op::{Activation, AddRmsNorm, BinaryOp, Gate, Linear, Op, OpDesc};
 use crate::program::{KernelChoice, Operand, Program, ProgramBuilder, SlotKind, Step};
 
 /// Joins chains into composites that `native` accepts. Slots keep their numbers.
@@ -20,7 +20,7 @@ pub fn fuse(program: &Program, native: &dyn Fn(&OpDesc) -> bool) -> Result<Progr
     let mut at = 0;
     while at < steps.len() {
         let rest = &steps[at..];
-        let candidates = [fusion.swiglu(rest), fusion.add_rms_norm(rest), fusion.linear(rest, native)];
+        let candidates = [fusion.gated(rest), fusion.add_rms_norm(rest), fusion.linear(rest, native)];
         let best = candidates.into_iter().flatten().find(|(step, _)| !overlaps(step) && native(&step.desc()));
         let (step, used) = best.unwrap_or_else(|| (steps[at].clone(), 1));
         joined.push(step);
@@ -61,15 +61,15 @@ impl Fusion<'_> {
         *kind == SlotKind::Temporary && out.desc.dtype == DType::F32 && self.readers[out.slot.index()] == 1
     }
 
-    /// `silu(gate)`, then a product with it.
-    fn swiglu(&self, steps: &[Step]) -> Option<(Step, usize)> {
-        let [silu, mul, ..] = steps else { return None };
-        let is_chain = silu.op == Op::Unary(UnaryOp::Silu) && mul.op == Op::Binary(BinaryOp::Mul);
-        if !is_chain || !is_auto(&[silu, mul]) || !self.vanishes(silu) {
+    /// An activation, then a product with it.
+    fn gated(&self, steps: &[Step]) -> Option<(Step, usize)> {
+        let [first, mul, ..] = steps else { return None };
+        let gate = Gate::ALL.into_iter().find(|gate| first.op == Op::Unary(gate.unary()))?;
+        if mul.op != Op::Binary(BinaryOp::Mul) || !is_auto(&[first, mul]) || !self.vanishes(first) {
             return None;
         }
-        let up = other_operand(mul, &silu.outputs[0])?;
-        Some((step(Op::SwiGlu, vec![silu.inputs[0], up], mul.outputs.clone()), 2))
+        let up = other_operand(mul, &first.outputs[0])?;
+        Some((step(Op::Gated(gate), vec![first.inputs[0], up], mul.outputs.clone()), 2))
     }
 
     /// A sum, then its normalisation. The sum is stored by the composite too, so it may be kept.

@@ -1,7 +1,7 @@
 //! Programs: what the builder refuses, how composites are lowered, where temporaries live.
 
 use unisono_core::op::{
-    Activation, Attention, BinaryOp, Linear, Reduce, ReduceOp, RmsNorm, Softmax, UnaryOp, Visibility,
+    Activation, Attention, BinaryOp, Gate, Linear, Reduce, ReduceOp, RmsNorm, Softmax, UnaryOp, Visibility,
 };
 use unisono_core::{
     DType, KernelChoice, Op, OpDesc, Operand, Program, ProgramBuilder, Reason, SlotKind, Step, Support, TensorDesc,
@@ -72,7 +72,7 @@ fn composites_are_lowered_unless_native() {
     let mut b = ProgramBuilder::new();
     let gate = b.operand(SlotKind::Input, f32(&[8]));
     let y = b.operand(SlotKind::Output, f32(&[8]));
-    b.push(Op::SwiGlu, &[gate, gate], &[y]).unwrap();
+    b.push(Op::Gated(Gate::SwiGlu), &[gate, gate], &[y]).unwrap();
     let program = b.finish();
     assert_eq!(names(&lower(&program, &|_| true).unwrap()), ["swiglu"]);
     assert_eq!(names(&lower(&program, &|d| !d.op.is_composite()).unwrap()), ["silu", "mul"]);
@@ -80,7 +80,12 @@ fn composites_are_lowered_unless_native() {
     let mut b = ProgramBuilder::new();
     let gate = b.operand(SlotKind::Input, f32(&[8]));
     let y = b.operand(SlotKind::Output, f32(&[8]));
-    let step = Step { op: Op::SwiGlu, inputs: vec![gate, gate], outputs: vec![y], kernel: KernelChoice::Decompose };
+    let step = Step {
+        op: Op::Gated(Gate::SwiGlu),
+        inputs: vec![gate, gate],
+        outputs: vec![y],
+        kernel: KernelChoice::Decompose,
+    };
     b.push_step(step).unwrap();
     assert_eq!(names(&lower(&b.finish(), &|_| true).unwrap()), ["silu", "mul"], "asked for, though native");
 }
@@ -107,7 +112,7 @@ fn attention_decomposes_with_grouped_heads_and_causal_limits() {
 #[test]
 fn support_follows_the_selector() {
     let x = f32(&[8]);
-    let swiglu = OpDesc::new(Op::SwiGlu, vec![x, x], vec![x]).unwrap();
+    let swiglu = OpDesc::new(Op::Gated(Gate::SwiGlu), vec![x, x], vec![x]).unwrap();
     let only = |allowed: &'static [&'static str]| {
         move |d: &OpDesc| match allowed.contains(&d.op.name()) {
             true => Ok(()),
@@ -117,7 +122,7 @@ fn support_follows_the_selector() {
     assert_eq!(support(&swiglu, &only(&["swiglu"])), Support::Native);
     assert_eq!(support(&swiglu, &only(&["silu", "mul"])), Support::Composed);
     assert_eq!(support(&swiglu, &only(&["silu"])), Support::Unsupported(Reason::Op("mul".into())));
-    let bad = OpDesc { op: Op::SwiGlu, inputs: vec![x, f32(&[7])], outputs: vec![x] };
+    let bad = OpDesc { op: Op::Gated(Gate::SwiGlu), inputs: vec![x, f32(&[7])], outputs: vec![x] };
     assert!(matches!(support(&bad, &|_| Ok(())), Support::Unsupported(Reason::Invalid(_))));
 }
 
@@ -150,7 +155,7 @@ fn temporaries_share_blocks_only_when_their_lifetimes_allow() {
 #[test]
 fn decompositions_fuse_back_to_their_composites() {
     let (a, b, bias, y) = (f32(&[4, 3]), f32(&[3, 5]), f32(&[5]), f32(&[4, 5]));
-    let mut composites = vec![(Op::SwiGlu, vec![y, y])];
+    let mut composites = vec![(Op::Gated(Gate::SwiGlu), vec![y, y])];
     for (has_bias, activation, residual) in
         [(true, Activation::Silu, true), (true, Activation::None, false), (false, Activation::GeluTanh, false)]
     {

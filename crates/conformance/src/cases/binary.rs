@@ -1,6 +1,6 @@
 //! Functions of two elements, SwiGLU among them: broadcasting on either side, every mix of types.
 
-use unisono_core::op::{BinaryOp, Op};
+use unisono_core::op::{BinaryOp, Gate, Op};
 use unisono_core::{DType, Result};
 
 use super::{Draft, FLOATS, Layout, Sink, dims, pick, types};
@@ -8,6 +8,8 @@ use crate::case::DataClass;
 use crate::data::Fill;
 
 const FAR: DataClass = DataClass::Adversarial("far");
+const POWERS: DataClass = DataClass::Adversarial("powers");
+const SIGNED_POWERS: DataClass = DataClass::Adversarial("signed_powers");
 const TINY: DataClass = DataClass::Adversarial("tiny");
 
 fn fills(data: DataClass, half: bool) -> [Fill; 2] {
@@ -19,6 +21,11 @@ fn fills(data: DataClass, half: bool) -> [Fill; 2] {
         TINY => [
             Fill::Cycle(vec![0.0, -0.0, 1e-40, -1e-40, 6e-8, 2e-38, -2e-38, 1.0]),
             Fill::Cycle(vec![1.0, -0.0, 2.0, 1e-38, -3.0, 2e-38, 0.5]),
+        ],
+        POWERS => [Fill::Uniform { low: 0.02, high: 20.0 }, Fill::normal(2.0)],
+        SIGNED_POWERS => [
+            Fill::Cycle(vec![-1.0, -2.0, -1.5, 0.0, 1.0, 2.0, -0.5, 10.0, 1.000_001, -3.0, 0.1]),
+            Fill::Cycle(vec![0.0, 1.0, 2.0, 3.0, -1.0, -2.0, 4.0, 1e3, 5.0, 7.0, 8_388_609.0, 0.5, -0.5]),
         ],
         _ => [Fill::NORMAL, Fill::normal(3.0)],
     }
@@ -70,7 +77,7 @@ pub(super) fn cases(sink: Sink<'_>) -> Result<()> {
     let shapes: [&[usize]; 9] =
         [&[], &[0], &[1], &[257], &[33, 65], &[3, 0, 2], &[5, 7, 3], &[2, 3, 4, 33], &[127, 129]];
     let data = [DataClass::Exact, DataClass::Normal, DataClass::Wide];
-    let ops = BinaryOp::ALL.map(Op::Binary).into_iter().chain([Op::SwiGlu]);
+    let ops = BinaryOp::ALL.map(Op::Binary).into_iter().take(4).chain([Op::Gated(Gate::SwiGlu)]);
     for (k, op) in ops.enumerate() {
         for (i, shape) in shapes.into_iter().enumerate() {
             for (t, dtype) in FLOATS.into_iter().enumerate() {
@@ -114,7 +121,7 @@ pub(super) fn cases(sink: Sink<'_>) -> Result<()> {
             add(sink, &Row { name: "many", shape: &[70000, 3], data: DataClass::Normal, quick: false, ..base })?;
             let special = vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, 1.0];
             let data = DataClass::Adversarial("nonfinite");
-            if op != Op::SwiGlu {
+            if op != Op::Gated(Gate::SwiGlu) {
                 Draft::new(op.clone(), "special", format!("dtype={dtype}"), data)
                     .input(Layout::Plain.desc(dtype, &[20])?, Fill::Cycle(special.clone()))
                     .input(Layout::Plain.desc(dtype, &[20])?, Fill::Cycle(special[1..].to_vec()))
@@ -122,6 +129,53 @@ pub(super) fn cases(sink: Sink<'_>) -> Result<()> {
                     .informative()
                     .add(sink)?;
             }
+        }
+    }
+    fewer(sink)
+}
+
+/// Powers, extrema and the other gates: a layout and a type for each shape, and hard values.
+fn fewer(sink: Sink<'_>) -> Result<()> {
+    let shapes: [&[usize]; 9] =
+        [&[257], &[33, 65], &[], &[5, 7, 3], &[0], &[2, 3, 4, 33], &[127, 129], &[1], &[70000, 3]];
+    let functions = BinaryOp::ALL.into_iter().skip(4).map(Op::Binary);
+    let gates = Gate::ALL.into_iter().skip(1).map(Op::Gated);
+    for (k, op) in functions.chain(gates).enumerate() {
+        let is_pow = op == Op::Binary(BinaryOp::Pow);
+        for (i, shape) in shapes.into_iter().enumerate() {
+            let dtype = pick(&FLOATS, i + k);
+            let types = match i {
+                3 => [dtype, DType::F32, dtype],
+                _ => [dtype; 3],
+            };
+            let layouts = pick(&LAYOUTS, i + k);
+            let row = Row {
+                op: &op,
+                name: "shape",
+                shape,
+                types,
+                layouts,
+                data: if is_pow {
+                    POWERS
+                } else {
+                    pick(&[DataClass::Normal, DataClass::Exact, DataClass::Wide], i + k)
+                },
+                quick: i == k % 2,
+            };
+            add(sink, &row)?;
+        }
+        for dtype in FLOATS {
+            let base = Row {
+                op: &op,
+                name: "values",
+                shape: &[1003],
+                types: [dtype; 3],
+                layouts: LAYOUTS[0],
+                data: if is_pow { SIGNED_POWERS } else { FAR },
+                quick: is_pow && dtype == DType::F32,
+            };
+            add(sink, &base)?;
+            add(sink, &Row { data: TINY, quick: false, ..base })?;
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Functions of one element: every 16-bit input, a spread of f32, far arguments, every layout.
+//! The functions of transformer layers, of one element: every 16-bit input, a spread of f32, far arguments, every layout.
 
 use unisono_core::op::{Op, UnaryOp};
 use unisono_core::{DType, Result};
@@ -51,7 +51,7 @@ pub(super) fn cases(sink: Sink<'_>) -> Result<()> {
         [Layout::Skip, Layout::Reversed],
     ];
     let tiny = || vec![0.0, -0.0, 1e-40, -1e-40, 1.2e-38, -1.2e-38, 6e-8, -6e-8, 6.2e-5, -6.2e-5, 1e-10];
-    for (k, op) in UnaryOp::ALL.into_iter().enumerate() {
+    for (k, op) in UnaryOp::ALL.into_iter().take(8).enumerate() {
         let base = |types: [DType; 2]| Row {
             op,
             name: "all",

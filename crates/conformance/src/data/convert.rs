@@ -11,12 +11,17 @@ pub fn decode(dtype: DType, bytes: &[u8]) -> Vec<f64> {
 fn decode_one(dtype: DType, b: &[u8]) -> f64 {
     match dtype {
         DType::F32 => f64::from(f32::from_bits(word(b))),
+        DType::I64 => long(b) as f64,
         DType::F16 => f16_to_f64(word(b) as u16),
         DType::BF16 => f64::from(f32::from_bits(word(b) << 16)),
         DType::I32 => f64::from(word(b) as i32),
         DType::I8 => f64::from(word(b) as u8 as i8),
         _ => f64::from(word(b)),
     }
+}
+
+fn long(b: &[u8]) -> i64 {
+    b.iter().rev().fold(0, |w, &byte| w << 8 | i64::from(byte))
 }
 
 fn word(b: &[u8]) -> u32 {
@@ -44,6 +49,22 @@ pub fn read_logical(desc: &TensorDesc, bytes: &[u8]) -> Option<Vec<f64>> {
     let mut values = Vec::with_capacity(desc.elements());
     for_each_position(desc, &desc.shape, |_, at| {
         values.push(decode_one(desc.dtype, &bytes[at * size..(at + 1) * size]));
+    });
+    Some(values)
+}
+
+/// The elements of an integer or bool tensor in logical row-major order, exact also where `f64` is
+/// not; none for other types, or where the bytes are too few.
+pub fn read_integers(desc: &TensorDesc, bytes: &[u8]) -> Option<Vec<i64>> {
+    let integer = desc.dtype.is_integer() || desc.dtype == DType::Bool;
+    if !integer || (bytes.len() as u64) < desc.span_bytes() {
+        return None;
+    }
+    let size = desc.dtype.block_bytes();
+    let mut values = Vec::with_capacity(desc.elements());
+    for_each_position(desc, &desc.shape, |_, at| {
+        let b = &bytes[at * size..(at + 1) * size];
+        values.push(if desc.dtype == DType::I64 { long(b) } else { decode_one(desc.dtype, b) as i64 });
     });
     Some(values)
 }
@@ -76,7 +97,11 @@ pub(crate) fn for_each_position(desc: &TensorDesc, shape: &[usize], mut f: impl 
 
 /// The bits of `value` stored as `dtype`: rounded to nearest even, kept finite unless `value` is
 /// not; integers saturate.
-pub(crate) fn encode(dtype: DType, value: f64) -> u32 {
+pub(crate) fn encode(dtype: DType, value: f64) -> u64 {
+    if dtype == DType::I64 { value as i64 as u64 } else { u64::from(encode_word(dtype, value)) }
+}
+
+fn encode_word(dtype: DType, value: f64) -> u32 {
     let finite = |max: f32| if value.is_finite() { (value as f32).clamp(-max, max) } else { value as f32 };
     match dtype {
         DType::F32 => finite(f32::MAX).to_bits(),
@@ -163,7 +188,7 @@ mod tests {
             assert_eq!(x.is_nan(), half::f16::from_bits(bits).is_nan());
             if !x.is_nan() {
                 assert_eq!(x, half::f16::from_bits(bits).to_f64());
-                assert_eq!(encode(DType::F16, x), u32::from(bits));
+                assert_eq!(encode(DType::F16, x), u64::from(bits));
             }
         }
     }

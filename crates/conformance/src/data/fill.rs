@@ -18,6 +18,8 @@ pub(crate) enum Fill {
     Wide { min_exp: i32, max_exp: i32 },
     /// These values in turn, in logical row-major order.
     Cycle(Vec<f64>),
+    /// These integers in turn, exact also where `f64` is not.
+    Integral(Vec<i64>),
     /// Along `axis`, each even element is large and the next one nearly its opposite.
     Cancel { axis: usize, scale: f64 },
     /// Bell-shaped, but one element of each row (the last dimension) is `hot`.
@@ -56,9 +58,15 @@ impl Fill {
     }
 
     /// The bits of the element with the given logical index and row-major number.
-    fn bits(&self, stream: &Stream, desc: &TensorDesc, index: &[usize], i: u64) -> u32 {
+    fn bits(&self, stream: &Stream, desc: &TensorDesc, index: &[usize], i: u64) -> u64 {
         if let Fill::Bits { start, step } = *self {
-            return finite_bits(desc.dtype, start.wrapping_add((i as u32).wrapping_mul(step)));
+            let low = start.wrapping_add((i as u32).wrapping_mul(step));
+            // The upper half of a long element differs from the lower one.
+            let high = if desc.dtype == DType::I64 { low.rotate_left(13) ^ step } else { 0 };
+            return u64::from(high) << 32 | u64::from(finite_bits(desc.dtype, low));
+        }
+        if let Fill::Integral(ref values) = *self {
+            return values.get(i as usize % values.len().max(1)).copied().unwrap_or(0) as u64;
         }
         let value = self.value(stream, desc, index, i);
         // A device may read a subnormal f16 as zero. Only cases that are about that contain one.
@@ -128,7 +136,7 @@ impl Fill {
                 (if sine { 2.0 * t } else { 1.0 - t * t }) / (1.0 + t * t)
             }
             // Handled as bit patterns.
-            Fill::Bits { .. } => 0.0,
+            Fill::Bits { .. } | Fill::Integral(_) => 0.0,
         }
     }
 }

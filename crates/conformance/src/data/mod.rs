@@ -6,8 +6,8 @@
 mod convert;
 mod fill;
 
-pub use convert::{decode, read_logical};
-pub(crate) use convert::{encode, f32_to_bf16_bits, f32_to_f16_bits};
+pub use convert::{decode, read_integers, read_logical};
+pub(crate) use convert::{encode, f32_to_bf16_bits, f32_to_f16_bits, for_each_position};
 pub(crate) use fill::{Fill, fill_bytes};
 
 /// What fills the gaps between strided elements: every byte 0xFF, which is a NaN in each

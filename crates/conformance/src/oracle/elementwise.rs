@@ -1,10 +1,10 @@
 //! Functions of one or two elements.
 
-use unisono_core::op::{BinaryOp, UnaryOp};
+use unisono_core::op::{BinaryOp, Clamp, Gate, ScaleShift, UnaryOp};
 use unisono_core::{DType, TensorDesc};
 
 use super::Tensor;
-use super::erf::erfc;
+use super::erf::{erf, erfc};
 use crate::bound::{Elements, FLOOR, U, holds, smallest_normal};
 use crate::check::Expected;
 
@@ -24,6 +24,16 @@ impl Approx {
     /// A value for which nothing is guaranteed.
     fn unknown(value: f64) -> Approx {
         Approx::new(value, f64::INFINITY, f64::INFINITY)
+    }
+
+    /// A value without error.
+    fn exact(value: f64) -> Approx {
+        Approx::new(value, 0.0, 0.0)
+    }
+
+    /// A value with relative errors.
+    fn relative(value: f64, bound: f64, quality: f64) -> Approx {
+        Approx::new(value, value.abs() * bound, value.abs() * quality)
     }
 
     /// The result of one addition, subtraction or multiplication: exact where f32 holds it.
@@ -49,7 +59,47 @@ pub(super) fn apply(op: UnaryOp, x: f64) -> Approx {
         return non_finite(op, x);
     }
     match op {
-        UnaryOp::Neg => Approx::new(-x, 0.0, 0.0),
+        UnaryOp::Neg => Approx::exact(-x),
+        UnaryOp::Abs => Approx::exact(x.abs()),
+        UnaryOp::Relu => Approx::exact(x.max(0.0)),
+        UnaryOp::Sign => Approx::exact(if x == 0.0 { 0.0 } else { x.signum() }),
+        UnaryOp::Floor => Approx::exact(x.floor()),
+        UnaryOp::Ceil => Approx::exact(x.ceil()),
+        UnaryOp::Round => Approx::exact(x.round_ties_even()),
+        // The square of an f32 is exact in f64 unless it underflows there.
+        UnaryOp::Square => Approx::rounded(x * x, true),
+        UnaryOp::Sqrt if x < 0.0 => Approx::unknown(f64::NAN),
+        UnaryOp::Sqrt => Approx::relative(x.sqrt(), 4.5 * U, 2.0 * U),
+        UnaryOp::Recip => apply_binary(BinaryOp::Div, 1.0, x, [0.0, FLOOR]),
+        UnaryOp::Log if x < FLOOR => Approx::unknown(x.ln()),
+        UnaryOp::Log => Approx::relative(x.ln(), 8.0 * U, 4.0 * U),
+        UnaryOp::Sin | UnaryOp::Cos if x.abs() > 65536.0 => Approx::unknown(0.0),
+        UnaryOp::Sin | UnaryOp::Cos => {
+            let y = if op == UnaryOp::Sin { x.sin() } else { x.cos() };
+            // The part of the reduced argument that its last constant carries is rounded.
+            let bound = 4.0 * y.abs() * U + x.abs() * 1e-7 * U;
+            Approx::new(y, bound, bound)
+        }
+        UnaryOp::Erf => {
+            let tail = erfc(x.abs());
+            let y = erf(x);
+            let relative = 1.5e-7 + (4.0 + (12.0 + 2.0 * x * x) * tail) * U;
+            Approx::relative(y, relative, relative)
+        }
+        UnaryOp::GeluQuick => {
+            let z = 1.702 * x;
+            let (s, relative) = sigmoid(z);
+            let y = x * s;
+            let argument = 2.0 * z.abs() * (1.0 - s) * U;
+            let bound = y.abs() * (relative + argument + U) + (x.abs() + 1.0) * FLOOR;
+            Approx::new(y, bound, bound)
+        }
+        UnaryOp::Softplus => {
+            let log = (-x.abs()).exp().ln_1p();
+            let y = x.max(0.0) + log;
+            let bound = log * (11.0 + 2.0 * x.abs()) * U + y * U + FLOOR;
+            Approx::new(y, bound, bound)
+        }
         UnaryOp::Exp => {
             // Past 1e200 nothing is gained; the comparison knows overflow by the type's range.
             let y = x.exp().min(1e200);
@@ -106,6 +156,12 @@ fn non_finite(op: UnaryOp, x: f64) -> Approx {
     let value = match op {
         _ if x.is_nan() => x,
         UnaryOp::Neg => -x,
+        UnaryOp::Abs | UnaryOp::Square => x.abs(),
+        UnaryOp::Sign | UnaryOp::Erf => x.signum(),
+        UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round => x,
+        UnaryOp::Sin | UnaryOp::Cos => f64::NAN,
+        UnaryOp::Recip => 0.0,
+        UnaryOp::Log | UnaryOp::Sqrt if !positive => f64::NAN,
         UnaryOp::Exp => {
             if positive {
                 x
@@ -138,12 +194,14 @@ pub(super) fn unary(op: UnaryOp, x: &Tensor, out: &TensorDesc) -> Expected {
     let least = smallest_normal(x.desc.dtype);
     for &x in &x.values {
         let a = apply(op, x);
-        // A subnormal operand may be read as zero. Near zero every slope is at most 1, but for the
-        // reciprocal root, of which nothing can be asked there.
+        // A subnormal operand may be read as zero. Near zero every slope is at most 2, but for roots
+        // and reciprocals; signs and roundings look at the bits.
         let flushed = match op {
             _ if x == 0.0 || x.abs() >= least => 0.0,
-            UnaryOp::Rsqrt => f64::INFINITY,
-            _ => x.abs(),
+            UnaryOp::Rsqrt | UnaryOp::Recip | UnaryOp::Log => f64::INFINITY,
+            UnaryOp::Sqrt => a.value.abs(),
+            UnaryOp::Sign | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round => 0.0,
+            _ => 2.0 * x.abs(),
         };
         y.push(a.value, a.bound + flushed, a.quality + flushed);
     }
@@ -161,7 +219,11 @@ fn apply_binary(op: BinaryOp, a: f64, b: f64, least: [f64; 2]) -> Approx {
             BinaryOp::Add => a + b,
             BinaryOp::Sub => a - b,
             BinaryOp::Mul => a * b,
-            _ => a / b,
+            BinaryOp::Div => a / b,
+            BinaryOp::Pow => a.powf(b),
+            _ if a.is_nan() || b.is_nan() => f64::NAN,
+            BinaryOp::Minimum => a.min(b),
+            _ => a.max(b),
         };
         return Approx::new(value, 0.0, 0.0);
     }
@@ -182,7 +244,32 @@ fn apply_binary(op: BinaryOp, a: f64, b: f64, least: [f64; 2]) -> Approx {
             let flushed = if a.abs() < least[0] { y.abs() } else { 0.0 };
             Approx::new(y, 3.0 * y.abs() * U + FLOOR * U + flushed, 1.5 * y.abs() * U + FLOOR * U + flushed)
         }
+        BinaryOp::Pow => pow(a, b, least),
+        BinaryOp::Minimum => Approx::exact(a.min(b)),
+        BinaryOp::Maximum => Approx::exact(a.max(b)),
         _ => Approx::unknown(f64::NAN),
+    }
+}
+
+/// `aᵇ = e^(b·ln a)`: the logarithm's 8 units and a product's one count b·ln a times, the
+/// exponential has 3 + 2|b·ln a|; 8 cover the first two with the logarithm's own.
+fn pow(a: f64, b: f64, least: [f64; 2]) -> Approx {
+    let tiny = |x: f64, least: f64| x != 0.0 && x.abs() < least;
+    let integer = b == b.floor();
+    match () {
+        () if b == 0.0 => Approx::relative(1.0, 8.0 * U, 4.0 * U),
+        () if tiny(a, least[0].max(FLOOR)) || (a == 0.0 && (b < 0.0 || tiny(b, least[1]))) || (a < 0.0 && !integer) => {
+            Approx::unknown(f64::NAN)
+        }
+        () if a == 0.0 => Approx::exact(0.0),
+        () => {
+            let z = b * a.abs().ln();
+            let odd = a < 0.0 && b.rem_euclid(2.0) == 1.0;
+            let y = if odd { -1.0 } else { 1.0 } * z.exp().min(1e200);
+            let flushed = if tiny(b, least[1]) { z.abs() } else { 0.0 };
+            let bound = y.abs() * ((8.0 * z.abs() + 8.0) * U + 2.0 * flushed) + FLOOR;
+            Approx::new(y, bound, bound)
+        }
     }
 }
 
@@ -207,12 +294,42 @@ pub(super) fn binary(op: BinaryOp, a: &Tensor, b: &Tensor, out: &TensorDesc) -> 
     y.finish()
 }
 
-/// `silu(gate)·up`: the error of silu times `up`, and one multiplication.
-pub(super) fn swiglu(gate: &Tensor, up: &Tensor, out: &TensorDesc) -> Expected {
+/// `min(max(x, min), max)`: a choice among three numbers.
+pub(super) fn clamp(op: &Clamp, x: &Tensor, out: &TensorDesc) -> Expected {
+    let mut y = Elements::new(out.dtype, x.values.len());
+    let least = smallest_normal(x.desc.dtype);
+    let (min, max) = (f64::from(op.min.0), f64::from(op.max.0));
+    for &x in &x.values {
+        let flushed = [(x, least), (min, FLOOR), (max, FLOOR)].into_iter().filter(|(v, least)| v.abs() < *least);
+        let flushed = flushed.map(|(v, _)| v.abs()).sum();
+        y.push(if x.is_nan() { x } else { x.max(min).min(max) }, flushed, flushed);
+    }
+    y.finish()
+}
+
+/// `x·scale + shift`: a product that may be rounded, then a sum.
+pub(super) fn scale_shift(op: &ScaleShift, x: &Tensor, out: &TensorDesc) -> Expected {
+    let mut y = Elements::new(out.dtype, x.values.len());
+    let least = smallest_normal(x.desc.dtype);
+    let (scale, shift) = (f64::from(op.scale.0), f64::from(op.shift.0));
+    for &x in &x.values {
+        if !x.is_finite() {
+            y.push(x * scale + shift, 0.0, 0.0);
+            continue;
+        }
+        let product = apply_binary(BinaryOp::Mul, x, scale, [least, FLOOR]);
+        let total = sum(product.value, shift, [FLOOR; 2]);
+        y.push(total.value, product.bound + total.bound, product.quality + total.quality);
+    }
+    y.finish()
+}
+
+/// `f(gate)·up`: the error of the activation times `up`, and one multiplication.
+pub(super) fn gated(op: Gate, gate: &Tensor, up: &Tensor, out: &TensorDesc) -> Expected {
     let mut y = Elements::new(out.dtype, gate.values.len());
     let least = [gate, up].map(|t| smallest_normal(t.desc.dtype));
     for (&gate, &up) in gate.values.iter().zip(&up.values) {
-        let s = apply(UnaryOp::Silu, gate);
+        let s = apply(op.unary(), gate);
         let value = s.value * up;
         let flushed = if gate.abs() < least[0] || up.abs() < least[1] { (gate * up).abs() } else { 0.0 };
         let rest = value.abs() * U + FLOOR * U + flushed;

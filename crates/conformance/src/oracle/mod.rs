@@ -8,18 +8,21 @@
 mod attention;
 mod elementwise;
 mod erf;
+mod integer;
 mod linear;
 mod movement;
 mod norm;
 mod reduce;
 mod rope;
 mod softmax;
+mod wide;
 
 use unisono_core::op::{Op, OpDesc};
 use unisono_core::{Error, Result, TensorDesc};
 
 use crate::check::Expected;
-use crate::data::read_logical;
+use crate::data::{read_integers, read_logical};
+use integer::Number;
 
 /// An operand in logical row-major order.
 #[derive(Clone, Debug)]
@@ -62,9 +65,15 @@ pub(crate) fn evaluate(desc: &OpDesc, inputs: &[Vec<u8>], initial: &[Option<Vec<
         return Err(Error::invalid(format!("{} inputs given, {} needed", inputs.len(), desc.inputs.len()))
             .with_op(desc.op.name(), desc.operands()));
     }
+    if wide::moves(desc) {
+        return wide::evaluate(desc, inputs, initial);
+    }
     let x: Vec<Tensor> = desc.inputs.iter().zip(inputs).map(|(d, b)| Tensor::read(d, b)).collect::<Result<_>>()?;
     let out = &desc.outputs[0];
     Ok(match &desc.op {
+        Op::Copy if casts_integers(x[0].desc.dtype, out.dtype) => {
+            vec![integer::cast(&numbers(&x[0].desc, &inputs[0])?, out)]
+        }
         Op::Copy => vec![movement::copy(&x[0], out)],
         Op::Concat(op) => vec![movement::concat(op.axis, &x, out)],
         Op::GatherRows => vec![movement::gather_rows(&x[0], &x[1], out)],
@@ -74,9 +83,23 @@ pub(crate) fn evaluate(desc: &OpDesc, inputs: &[Vec<u8>], initial: &[Option<Vec<
             };
             vec![movement::scatter_rows(&x[0], &x[1], &Tensor::read(out, bytes)?)]
         }
+        Op::Pad(op) => vec![movement::pad(op, &x[0], out)],
+        Op::Fill(value) => vec![integer::cast(&vec![Number::from(*value); out.elements()], out)],
+        Op::Where => vec![movement::choose(&x, out)],
+        Op::Unary(op) if !out.dtype.is_float() => vec![integer::unary(*op, &integers(desc, inputs, 0)?, out)],
         Op::Unary(op) => vec![elementwise::unary(*op, &x[0], out)],
+        Op::Binary(op) if !out.dtype.is_float() => {
+            vec![integer::binary(*op, &integers(desc, inputs, 0)?, &integers(desc, inputs, 1)?, out)]
+        }
         Op::Binary(op) => vec![elementwise::binary(*op, &x[0], &x[1], out)],
-        Op::SwiGlu => vec![elementwise::swiglu(&x[0], &x[1], out)],
+        Op::Compare(op) if x[0].desc.dtype.is_float() => {
+            vec![integer::compare_floats(*op, &x[0].values, &x[1].values)]
+        }
+        Op::Compare(op) => vec![integer::compare(*op, &integers(desc, inputs, 0)?, &integers(desc, inputs, 1)?)],
+        Op::Logical(op) => vec![integer::logical(*op, &integers(desc, inputs, 0)?, &integers(desc, inputs, 1)?)],
+        Op::Clamp(op) => vec![elementwise::clamp(op, &x[0], out)],
+        Op::ScaleShift(op) => vec![elementwise::scale_shift(op, &x[0], out)],
+        Op::Gated(gate) => vec![elementwise::gated(*gate, &x[0], &x[1], out)],
         Op::Reduce(op) => vec![reduce::reduce(op, &x[0], out)],
         Op::ArgMax(op) => vec![reduce::argmax(op.axis, &x[0], out)],
         Op::Softmax(op) => vec![softmax::softmax(op, &x, out)],
@@ -89,4 +112,24 @@ pub(crate) fn evaluate(desc: &OpDesc, inputs: &[Vec<u8>], initial: &[Option<Vec<
         Op::Attention(op) => vec![attention::attention(op, &x, out)],
         other => return Err(Error::internal(format!("the oracle does not know {}", other.name()))),
     })
+}
+
+/// Whether a cast between plain types has an integer or a truth value on one side.
+fn casts_integers(from: unisono_core::DType, to: unisono_core::DType) -> bool {
+    let plain = !from.is_block() && !to.is_block();
+    plain && from != to && !(from.is_float() && to.is_float())
+}
+
+/// The elements of an input of integers or truth values.
+fn integers(desc: &OpDesc, inputs: &[Vec<u8>], i: usize) -> Result<Vec<i64>> {
+    let d = &desc.inputs[i];
+    read_integers(d, &inputs[i]).ok_or_else(|| Error::invalid(format!("too few bytes for {d}")))
+}
+
+/// The elements of a plain tensor as exact numbers.
+fn numbers(desc: &TensorDesc, bytes: &[u8]) -> Result<Vec<Number>> {
+    if let Some(integers) = read_integers(desc, bytes) {
+        return Ok(integers.into_iter().map(Number::Int).collect());
+    }
+    Ok(Tensor::read(desc, bytes)?.values.into_iter().map(Number::Real).collect())
 }

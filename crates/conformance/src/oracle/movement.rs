@@ -2,13 +2,15 @@
 
 use unisono_core::{DType, TensorDesc};
 
-use super::Tensor;
+use unisono_core::op::Pad;
+
+use super::{Tensor, integer};
 use crate::bound::{FLOOR, smallest_normal};
 use crate::check::Expected;
-use crate::data::{f32_to_bf16_bits, f32_to_f16_bits};
+use crate::data::{f32_to_bf16_bits, f32_to_f16_bits, for_each_position};
 
 /// `x` as `to` stores it, when it comes from `from`. Widening is exact.
-fn cast(from: DType, to: DType, x: f64) -> f64 {
+pub(super) fn cast(from: DType, to: DType, x: f64) -> f64 {
     if from == to || !to.is_float() {
         return x;
     }
@@ -21,11 +23,12 @@ fn cast(from: DType, to: DType, x: f64) -> f64 {
     }
 }
 
-fn moved(from: DType, to: DType, values: Vec<f64>) -> Expected {
+pub(super) fn moved(from: DType, to: DType, values: Vec<f64>) -> Expected {
     // A conversion may flush a subnormal number, on the way in or on the way out.
     let flush_below = if from == to { 0.0 } else { smallest_normal(from).max(smallest_normal(to)).max(FLOOR) };
     let zeros = vec![0.0; values.len()];
-    Expected { values, bounds: zeros.clone(), quality: zeros, flush_below, signed_zero: from == to && to.is_float() }
+    let signed_zero = from == to && to.is_float();
+    Expected { values, bounds: zeros.clone(), quality: zeros, flush_below, signed_zero, integers: None }
 }
 
 pub(super) fn copy(x: &Tensor, out: &TensorDesc) -> Expected {
@@ -43,6 +46,32 @@ pub(super) fn concat(axis: usize, x: &[Tensor], out: &TensorDesc) -> Expected {
         }
     }
     moved(out.dtype, out.dtype, values)
+}
+
+/// `x` in the middle of `value`; nothing but bits moves, so the value is converted as by a cast.
+pub(super) fn pad(op: &Pad, x: &Tensor, out: &TensorDesc) -> Expected {
+    let border = match integer::cast(&[integer::Number::from(op.value)], out).values.first() {
+        Some(&value) => value,
+        None => 0.0,
+    };
+    let mut values = vec![border; out.elements()];
+    let strides = out.shape.contiguous_strides();
+    for_each_position(&x.desc.to_contiguous(x.desc.dtype), &x.desc.shape, |index, from| {
+        let to: usize = (0..index.len()).map(|d| (index[d] + op.before[d]) * strides[d]).sum();
+        values[to] = x.values[from];
+    });
+    moved(out.dtype, out.dtype, values)
+}
+
+/// `a` where the condition holds, else `b`.
+pub(super) fn choose(x: &[Tensor], out: &TensorDesc) -> Expected {
+    let (condition, a, b) = (&x[0], &x[1], &x[2]);
+    let side = |t: &Tensor, i: usize| cast(t.desc.dtype, out.dtype, t.values[i]);
+    let chosen = |i: usize| if condition.values[i] == 0.0 { side(b, i) } else { side(a, i) };
+    let expected = moved(out.dtype, out.dtype, (0..condition.values.len()).map(chosen).collect());
+    // A conversion may flush a subnormal number.
+    let converts = |t: &Tensor| moved(t.desc.dtype, out.dtype, Vec::new()).flush_below;
+    Expected { flush_below: converts(a).max(converts(b)), ..expected }
 }
 
 /// The row that an index names, if it is in range.

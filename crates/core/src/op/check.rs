@@ -31,7 +31,16 @@ pub(super) fn operands(desc: &OpDesc) -> Result<()> {
         Op::Concat(op) => op.check(i, o),
         Op::GatherRows => super::movement::check_gather(i, o),
         Op::ScatterRows => super::movement::check_scatter(i, o),
-        Op::Unary(_) | Op::Binary(_) | Op::SwiGlu => super::elementwise::check(i, o),
+        Op::Pad(op) => op.check(&i[0], &o[0]),
+        Op::Fill(_) => plain("y", &o[0]),
+        Op::Unary(op) => super::elementwise::check_unary(*op, &i[0], &o[0]),
+        Op::Binary(op) => super::elementwise::check_binary(*op, i, &o[0]),
+        Op::Compare(op) => op.check(&i[0], &i[1], &o[0]),
+        Op::Logical(_) => super::compare::check_logical(i, &o[0]),
+        Op::Where => super::compare::check_where(i, &o[0]),
+        Op::Clamp(op) => op.check(i, &o[0]),
+        Op::ScaleShift(op) => op.check(i, &o[0]),
+        Op::Gated(_) => super::elementwise::check_floats(i, &o[0]),
         Op::Reduce(op) => op.check(i, o),
         Op::ArgMax(op) => op.check(i, o),
         Op::Softmax(op) => op.check(i, o),
@@ -71,7 +80,7 @@ pub(super) fn plain(name: &str, d: &TensorDesc) -> Result<()> {
 
 pub(super) fn index(name: &str, d: &TensorDesc) -> Result<()> {
     if !d.dtype.is_index() {
-        return Err(Error::dtype(format!("{name} is {}; u32 and i32 are possible", d.dtype)));
+        return Err(Error::dtype(format!("{name} is {}; u32, i32 and i64 are possible", d.dtype)));
     }
     Ok(())
 }

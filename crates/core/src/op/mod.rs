@@ -19,8 +19,11 @@
 
 mod attention;
 mod check;
+mod compare;
 mod elementwise;
 mod experts;
+mod fill;
+mod gated;
 mod linear;
 mod movement;
 mod norm;
@@ -32,7 +35,10 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 pub use attention::{Attention, Visibility};
+pub use compare::{CompareOp, LogicalOp};
 pub use elementwise::{BinaryOp, UnaryOp};
+pub use fill::{Pad, Scalar};
+pub use gated::{Clamp, Gate, ScaleShift};
 pub use linear::{Activation, Linear};
 pub use movement::Concat;
 pub use norm::{AddRmsNorm, LayerNorm, RmsNorm};
@@ -70,9 +76,16 @@ impl From<f32> for Real {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Op {
-    /// `x -> y`: copy with cast. Same shape; any strides. Same dtype for every element type;
-    /// between `f32`, `f16` and `bf16` with rounding to nearest even (values over the range of
-    /// the target become infinite, NaN stays NaN).
+    /// `x -> y`: copy with cast between any two plain types. Same shape; any strides. Elements of
+    /// one type move bit for bit. The rules of a cast, all exact:
+    ///
+    /// * float to float rounds to nearest even; over the target's range the result is infinite, NaN
+    ///   stays NaN, and a subnormal number may become 0;
+    /// * float to integer truncates toward zero and saturates; NaN becomes 0;
+    /// * integer to integer keeps the low bits (it wraps), after extension by the source's sign;
+    /// * integer to float rounds once, to nearest even; over the target's range it is infinite;
+    /// * anything to `bool` is 1 where it is not zero (subnormal numbers and NaN are not), else 0;
+    ///   `bool` to a number gives 0 or 1.
     ///
     /// Block formats: a float becomes blocks ([`DType::is_quantisable`](crate::DType::is_quantisable);
     /// along the block axis of `y`, whatever the layout of `x`), blocks become a float, and blocks
@@ -92,10 +105,28 @@ pub enum Op {
     /// range writes nothing. Indices must be distinct. `src` and `dst` share a dtype or are both
     /// floats.
     ScatterRows,
+    /// `x -> y`: a border of one value around a tensor.
+    Pad(Pad),
+    /// `-> y`: every element becomes the value, by the rules of [`Copy`](Self::Copy). Any plain
+    /// type, any strides; exact.
+    Fill(Scalar),
     /// `x -> y`: a function of each element.
     Unary(UnaryOp),
     /// `a, b -> y`: a function of each pair of elements.
     Binary(BinaryOp),
+    /// `a, b -> y: bool`: a comparison of each pair of elements.
+    Compare(CompareOp),
+    /// `a, b -> y`: a function of each pair of truth values.
+    Logical(LogicalOp),
+    /// `condition: bool, a, b -> y`: `a` where the condition is not 0, else `b`. All shapes are
+    /// equal (a broadcast operand has stride 0); `a`, `b` and `y` have one plain type and move bit
+    /// for bit, or are floats, each of its own type, and convert as in [`Copy`](Self::Copy). The
+    /// element that is not chosen does not matter. Exact.
+    Where,
+    /// `x -> y`: limits each element to an interval.
+    Clamp(Clamp),
+    /// `x -> y`: a linear function of each element.
+    ScaleShift(ScaleShift),
     /// `x -> y`: sum, mean or max over one axis, which stays with size 1.
     Reduce(Reduce),
     /// `x -> y: u32`: index of the largest element along one axis, which stays with size 1.
@@ -123,8 +154,8 @@ pub enum Op {
     /// transposed view of `[experts, n, k]`); `ids` is `u32` or `i32`, and one out of range gives
     /// zeros. With `k = 0` the result is 0. Error: as [`MatMul`](Self::MatMul).
     MatMulId,
-    /// Composite `gate, up -> y`: `silu(gate) · up`.
-    SwiGlu,
+    /// Composite `gate, up -> y`: an activation of one input times the other.
+    Gated(Gate),
     /// Composite `a, b [bias] [residual] -> y`: matrix product, bias, activation, residual.
     Linear(Linear),
     /// Composite `x, residual, weight -> sum, y`: `sum = x + residual` (as stored),
@@ -142,8 +173,15 @@ impl Op {
             Op::Concat(_) => "concat",
             Op::GatherRows => "gather_rows",
             Op::ScatterRows => "scatter_rows",
+            Op::Pad(_) => "pad",
+            Op::Fill(_) => "fill",
             Op::Unary(op) => op.name(),
             Op::Binary(op) => op.name(),
+            Op::Compare(op) => op.name(),
+            Op::Logical(op) => op.name(),
+            Op::Where => "where",
+            Op::Clamp(_) => "clamp",
+            Op::ScaleShift(_) => "scale_shift",
             Op::Reduce(op) => op.op.name(),
             Op::ArgMax(_) => "argmax",
             Op::Softmax(_) => "softmax",
@@ -152,7 +190,7 @@ impl Op {
             Op::Rope(_) => "rope",
             Op::MatMul => "matmul",
             Op::MatMulId => "matmul_id",
-            Op::SwiGlu => "swiglu",
+            Op::Gated(gate) => gate.name(),
             Op::Linear(_) => "linear",
             Op::AddRmsNorm(_) => "add_rms_norm",
             Op::Attention(_) => "attention",
@@ -161,7 +199,7 @@ impl Op {
 
     /// Whether the operation has a decomposition into primitives.
     pub fn is_composite(&self) -> bool {
-        matches!(self, Op::SwiGlu | Op::Linear(_) | Op::AddRmsNorm(_) | Op::Attention(_))
+        matches!(self, Op::Gated(_) | Op::Linear(_) | Op::AddRmsNorm(_) | Op::Attention(_))
     }
 
     /// Whether output `index` is updated in place: what the operation does not write keeps its
@@ -175,10 +213,13 @@ impl Op {
         let some = |flag: bool, name: &'static str| flag.then_some(name);
         match self {
             Op::Copy | Op::Unary(_) | Op::Reduce(_) | Op::ArgMax(_) => (vec!["x"], vec!["y"]),
+            Op::Pad(_) | Op::Clamp(_) | Op::ScaleShift(_) => (vec!["x"], vec!["y"]),
+            Op::Fill(_) => (vec![], vec!["y"]),
             Op::Concat(c) => (vec!["x"; c.inputs], vec!["y"]),
             Op::GatherRows => (vec!["table", "indices"], vec!["y"]),
             Op::ScatterRows => (vec!["src", "indices"], vec!["dst"]),
-            Op::Binary(_) => (vec!["a", "b"], vec!["y"]),
+            Op::Binary(_) | Op::Compare(_) | Op::Logical(_) => (vec!["a", "b"], vec!["y"]),
+            Op::Where => (vec!["condition", "a", "b"], vec!["y"]),
             Op::Softmax(s) => {
                 (std::iter::once("x").chain(some(s.mask, "mask")).chain(some(s.limits, "limits")).collect(), vec!["y"])
             }
@@ -187,7 +228,7 @@ impl Op {
             Op::Rope(_) => (vec!["x", "cos", "sin", "positions"], vec!["y"]),
             Op::MatMul => (vec!["a", "b"], vec!["y"]),
             Op::MatMulId => (vec!["a", "b", "ids"], vec!["y"]),
-            Op::SwiGlu => (vec!["gate", "up"], vec!["y"]),
+            Op::Gated(_) => (vec!["gate", "up"], vec!["y"]),
             Op::Linear(l) => (
                 ["a", "b"].into_iter().chain(some(l.bias, "bias")).chain(some(l.residual, "residual")).collect(),
                 vec!["y"],
@@ -207,7 +248,7 @@ impl Op {
     /// Expands a composite step into `lowering`. Called for composites only.
     pub(crate) fn decompose(&self, step: &Step, lowering: &mut Lowering<'_>) -> Result<()> {
         match self {
-            Op::SwiGlu => elementwise::decompose_swiglu(step, lowering),
+            Op::Gated(gate) => gate.decompose(step, lowering),
             Op::Linear(op) => op.decompose(step, lowering),
             Op::AddRmsNorm(op) => op.decompose(step, lowering),
             Op::Attention(op) => op.decompose(step, lowering),
@@ -259,13 +300,15 @@ impl OpDesc {
         let inp = self.inputs.first().map_or(0, |d| d.elements() as u64);
         match &self.op {
             Op::Copy | Op::Concat(_) | Op::GatherRows | Op::ScatterRows => 0,
-            Op::Unary(_) | Op::Binary(_) => out,
+            Op::Pad(_) | Op::Fill(_) | Op::Where => 0,
+            Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Logical(_) | Op::Clamp(_) => out,
+            Op::ScaleShift(_) => 2 * out,
             Op::Reduce(_) | Op::ArgMax(_) => inp,
             Op::Softmax(_) | Op::RmsNorm(_) => 4 * out,
             Op::LayerNorm(_) => 7 * out,
             Op::Rope(_) | Op::AddRmsNorm(_) => 5 * out,
-            Op::SwiGlu => 5 * out,
             Op::MatMul | Op::MatMulId => 2 * out * self.inputs[0].shape.last().map_or(0, |&k| k as u64),
+            Op::Gated(_) => 5 * out,
             Op::Linear(_) => out * (2 * self.inputs[0].shape.last().map_or(0, |&k| k as u64) + 2),
             Op::Attention(_) => {
                 let kv = self.inputs[1].shape[2] as u64;

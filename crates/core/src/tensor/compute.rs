@@ -26,7 +26,7 @@ pub struct AttentionOptions<'a> {
 }
 
 impl Tensor {
-    fn one(&self, op: Op, inputs: &[&Tensor], dtype: DType, shape: &[usize]) -> Result<Tensor> {
+    pub(super) fn one(&self, op: Op, inputs: &[&Tensor], dtype: DType, shape: &[usize]) -> Result<Tensor> {
         let desc = TensorDesc::contiguous(dtype, shape)?;
         let mut outputs = self.device().record(op, inputs, &[desc])?;
         outputs.pop().ok_or_else(|| Error::internal("the operation has no output"))
@@ -117,11 +117,6 @@ impl Tensor {
     /// `silu(self)`.
     pub fn silu(&self) -> Result<Tensor> {
         self.unary(UnaryOp::Silu)
-    }
-
-    /// `silu(self) · up`.
-    pub fn swiglu(&self, up: &Tensor) -> Result<Tensor> {
-        self.one(Op::SwiGlu, &[self, up], self.dtype(), self.shape())
     }
 
     /// Sum, mean or max over `axis`, which stays with size 1.
@@ -286,7 +281,7 @@ fn transposed(weight: &Tensor) -> Result<Tensor> {
     weight.transpose(rank - 2, rank - 1)
 }
 
-fn broadcast_shape(op: &str, a: &Tensor, b: &Tensor) -> Result<Vec<usize>> {
+pub(super) fn broadcast_shape(op: &str, a: &Tensor, b: &Tensor) -> Result<Vec<usize>> {
     let rank = a.shape().len().max(b.shape().len());
     let size = |t: &Tensor, i: usize| (i + t.shape().len()).checked_sub(rank).map_or(1, |j| t.shape()[j]);
     (0..rank)

@@ -4,6 +4,7 @@
 //! broadcast) cost nothing; operations are recorded on the device and run when a result is read.
 
 mod compute;
+mod elementwise;
 mod view;
 
 use crate::backend::Buffer;

@@ -1,7 +1,8 @@
 //! A backend that is simple on purpose: one thread, buffers of bytes, one kernel per primitive.
 //!
 //! It is written only against `unisono-core`, as a third party would write one. It has no
-//! composite: `unisono_core::lower` turns those into primitives. Every kernel loads its inputs as
+//! composite: `unisono_core::lower` turns those into primitives. Nor has it the whole vocabulary:
+//! [`covers`] says which part, the suite counts the rest as unsupported. Every kernel loads its inputs as
 //! `f64` in row-major order, whatever their type and strides, computes by the formula of the
 //! contract and stores once; nothing here is fast, everything should be easy to check.
 
@@ -68,7 +69,26 @@ impl Plan for NaivePlan {
 fn select(desc: &OpDesc) -> Result<(), Reason> {
     desc.validate().map_err(|e| Reason::Invalid(e.to_string()))?;
     let missing = || Reason::Op(format!("no kernel for {}", desc.op.name()));
-    (!desc.op.is_composite()).then_some(()).ok_or_else(missing)
+    covers(desc).then_some(()).ok_or_else(missing)
+}
+
+/// Whether the backend has a kernel: the primitives of a Llama model on floats, and movement of
+/// plain elements of up to four bytes, with casts between floats.
+pub fn covers(desc: &OpDesc) -> bool {
+    let operands = || desc.inputs.iter().chain(&desc.outputs).map(|d| d.dtype);
+    let floats = || operands().all(DType::is_float);
+    let words = operands().all(|dtype| !dtype.is_block() && dtype.block_bytes() <= 4);
+    let moved = |x: DType, y: DType| x == y || (x.is_float() && y.is_float());
+    words
+        && match &desc.op {
+            Op::Copy => moved(desc.inputs[0].dtype, desc.outputs[0].dtype),
+            Op::Concat(_) | Op::GatherRows | Op::ScatterRows | Op::ArgMax(_) => true,
+            Op::Softmax(_) | Op::RmsNorm(_) | Op::LayerNorm(_) | Op::Rope(_) | Op::MatMul => true,
+            Op::Unary(op) => floats() && unary(*op, 1.0).is_ok(),
+            Op::Binary(op) => floats() && binary(*op).is_ok(),
+            Op::Reduce(op) => matches!(op.op, ReduceOp::Sum | ReduceOp::Mean | ReduceOp::Max),
+            _ => false,
+        }
 }
 
 impl Backend for Naive {
@@ -252,16 +272,7 @@ fn run_step(step: &Step, slots: &[Buffer]) -> Result<()> {
             return Ok(());
         }
         Op::Unary(op) => input(0)?.into_iter().map(|x| unary(*op, x)).collect::<Result<_>>()?,
-        Op::Binary(op) => {
-            let f: fn((f64, f64)) -> f64 = match op {
-                BinaryOp::Add => |(a, b)| a + b,
-                BinaryOp::Sub => |(a, b)| a - b,
-                BinaryOp::Mul => |(a, b)| a * b,
-                BinaryOp::Div => |(a, b)| a / b,
-                _ => return Err(no_kernel(op.name())),
-            };
-            input(0)?.into_iter().zip(input(1)?).map(f).collect()
-        }
+        Op::Binary(op) => input(0)?.into_iter().zip(input(1)?).map(binary(*op)?).collect(),
         Op::Reduce(op) => along(&input(0)?, shape(0), op.axis, |x| match op.op {
             ReduceOp::Sum => Ok(x.iter().sum()),
             ReduceOp::Mean => Ok(x.iter().sum::<f64>() / x.len() as f64),
@@ -320,6 +331,16 @@ fn along(x: &[f64], shape: &[usize], axis: usize, f: impl Fn(&[f64]) -> Result<f
     let inner: usize = shape[axis + 1..].iter().product();
     let line = |o: usize, i: usize| (0..n).map(move |k| x[(o * n + k) * inner + i]).collect::<Vec<_>>();
     (0..outer).flat_map(|o| (0..inner).map(move |i| (o, i))).map(|(o, i)| f(&line(o, i))).collect()
+}
+
+fn binary(op: BinaryOp) -> Result<fn((f64, f64)) -> f64> {
+    Ok(match op {
+        BinaryOp::Add => |(a, b)| a + b,
+        BinaryOp::Sub => |(a, b)| a - b,
+        BinaryOp::Mul => |(a, b)| a * b,
+        BinaryOp::Div => |(a, b)| a / b,
+        _ => return Err(no_kernel(op.name())),
+    })
 }
 
 fn unary(op: UnaryOp, x: f64) -> Result<f64> {

@@ -47,8 +47,10 @@ fn nearly_every_element_is_checked() {
         for e in evaluate(&case).iter().filter(|e| !e.values.is_empty()) {
             let unchecked = e.bounds.iter().filter(|b| b.is_infinite()).count();
             let allowed = match case.family {
-                "rsqrt" => e.values.len() * 3 / 4,
-                "div" => e.values.len() * 2 / 5,
+                "rsqrt" | "sqrt" | "log" => e.values.len() * 3 / 4,
+                // Arguments beyond 2¹⁶, and powers of numbers that have none.
+                "sin" | "cos" | "pow" => e.values.len() / 2,
+                "div" | "recip" => e.values.len() * 2 / 5,
                 _ => 0,
             };
             assert!(

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use unisono_core::{Error, ErrorKind, KernelChoice, Op, OpDesc, Reason, Result, TensorDesc};
 
-use crate::kernels::{KernelFn, attention, elementwise, matmul, movement, norm, reduce, rope, small, softmax};
+use crate::kernels::{
+    KernelFn, attention, choose, elementwise, integer, matmul, movement, norm, reduce, rope, small, softmax,
+};
 
 /// Rows of `a` up to which reading the other operand in place beats the packed product.
 const FEW_ROWS: usize = 8;
@@ -32,7 +34,7 @@ impl Candidate {
 
 /// Every kernel that can serve the valid operation `desc`, the best first.
 pub(crate) fn candidates(desc: &OpDesc) -> Vec<Candidate> {
-    if desc.inputs.iter().chain(&desc.outputs).any(|d| d.dtype.is_block() || d.dtype == unisono_core::DType::I64) {
+    if desc.inputs.iter().chain(&desc.outputs).any(|d| d.dtype.is_block()) {
         return Vec::new();
     }
     let list: Vec<Entry> = match &desc.op {
@@ -43,8 +45,16 @@ pub(crate) fn candidates(desc: &OpDesc) -> Vec<Candidate> {
         Op::Concat(_) => vec![("parts", movement::concat)],
         Op::GatherRows => vec![("rows", movement::gather_rows)],
         Op::ScatterRows => vec![("rows", movement::scatter_rows)],
+        Op::Pad(_) => vec![("fill_and_copy", choose::pad)],
+        Op::Fill(_) => vec![("runs", choose::fill)],
+        Op::Where => vec![("runs", choose::choose)],
+        Op::Compare(_) => vec![("runs", integer::compare)],
+        Op::Logical(_) => vec![("runs", integer::logical)],
+        Op::Unary(_) if !desc.outputs[0].dtype.is_float() => vec![("integer", integer::unary)],
+        Op::Binary(_) if !desc.outputs[0].dtype.is_float() => vec![("integer", integer::binary)],
         Op::Unary(op) if unisono_core::op::UnaryOp::ALL.contains(op) => vec![("blocks", elementwise::unary)],
         Op::Binary(op) if unisono_core::op::BinaryOp::ALL.contains(op) => vec![("blocks", elementwise::binary)],
+        Op::Clamp(_) | Op::ScaleShift(_) => vec![("blocks", elementwise::with_parameters)],
         Op::Reduce(r) if unisono_core::op::ReduceOp::ALL.contains(&r.op) => {
             if reduce::has_columns(&desc.inputs[0], r.axis) {
                 vec![("columns", reduce::reduce_columns), ("rows", reduce::reduce_rows)]
@@ -57,7 +67,7 @@ pub(crate) fn candidates(desc: &OpDesc) -> Vec<Candidate> {
         Op::RmsNorm(_) | Op::LayerNorm(_) => vec![("rows", norm::norm)],
         Op::Rope(_) => vec![("heads", rope::rope)],
         Op::MatMul => products(desc),
-        Op::SwiGlu => vec![("blocks", elementwise::swiglu)],
+        Op::Gated(_) => vec![("blocks", elementwise::gated)],
         Op::Linear(l) if unisono_core::op::Activation::ALL.contains(&l.activation) => products(desc),
         Op::AddRmsNorm(_) => vec![("rows", norm::add_rms_norm)],
         Op::Attention(_) => vec![("tiles", attention::attention)],

@@ -62,7 +62,11 @@ impl View {
     /// The element is readable.
     pub(crate) unsafe fn index_at(&self, offset: usize) -> Option<usize> {
         let at = self.at(offset);
-        // SAFETY: the caller's promise; both index types have four bytes.
+        if self.desc.dtype == DType::I64 {
+            // SAFETY: the caller's promise.
+            return usize::try_from(unsafe { at.cast::<i64>().read() }).ok();
+        }
+        // SAFETY: the caller's promise; the other index types have four bytes.
         let bits = unsafe { at.cast::<u32>().read() };
         match self.desc.dtype {
             DType::I32 => usize::try_from(bits as i32).ok(),

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Host, ODD, U, check};
 use unisono_core::DType;
-use unisono_core::op::{BinaryOp, Op, UnaryOp};
+use unisono_core::op::{BinaryOp, Gate, Op, UnaryOp};
 
 /// The complementary error function for z ≥ 0 by its continued fraction, and by the series of
 /// `erf` near zero: independent of the kernel's polynomial.
@@ -148,7 +148,7 @@ fn swiglu_is_silu_times_up() {
             let gate = Host::new(dtype, &[2, n]).random(1, 6.0);
             let up = Host::new(DType::F32, &[n, 2]).random(2, 6.0).view(|d| d.transposed(0, 1));
             for y in Host::layouts(dtype, &[2, n]) {
-                check(&Op::SwiGlu, &[gate.clone(), up.clone()], &[y], &|_, i| {
+                check(&Op::Gated(Gate::SwiGlu), &[gate.clone(), up.clone()], &[y], &|_, i| {
                     let want = exact(UnaryOp::Silu, gate.get(i)) * up.get(i);
                     (want, want.abs() * 6.0 * U)
                 });

@@ -131,7 +131,7 @@ mod tests {
                 "{family}: {quick} quick of {all}, {counted} counted"
             );
         }
-        assert_eq!(families.len(), 29, "{:?}", families.keys());
+        assert!(families.len() >= 65, "{:?}", families.keys());
     }
 
     /// A quick case on a slow device should cost milliseconds.

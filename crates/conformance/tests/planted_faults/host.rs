@@ -42,6 +42,7 @@ pub(crate) enum Fault {
     NoBias,
     ResidualFirst,
     BackwardAxis,
+    RoundAway,
 }
 
 /// A device made of a rounding order, a flush mode and a fault.
@@ -124,7 +125,32 @@ impl Host {
             UnaryOp::Silu => x / (1.0 + (-x).exp()),
             UnaryOp::Gelu if self.has(Fault::TanhForErf) => gelu_tanh(x),
             UnaryOp::Gelu => 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2)),
-            _ => gelu_tanh(x),
+            UnaryOp::GeluTanh => gelu_tanh(x),
+            UnaryOp::Abs => x.abs(),
+            UnaryOp::Sign if x == 0.0 => x,
+            UnaryOp::Sign => x.signum(),
+            UnaryOp::Square => x * x,
+            UnaryOp::Sqrt => x.sqrt(),
+            UnaryOp::Recip => 1.0 / x,
+            UnaryOp::Log => x.ln(),
+            UnaryOp::Sin => x.sin(),
+            UnaryOp::Cos => x.cos(),
+            // The rational approximation loses small arguments to cancellation.
+            UnaryOp::Erf if x.abs() < 0.5 && !self.has(Fault::TanhForErf) => {
+                let z = x * x;
+                let terms = [1.0 / 9360.0, -1.0 / 1320.0, 1.0 / 216.0, -1.0 / 42.0, 0.1, -1.0 / 3.0, 1.0];
+                std::f32::consts::FRAC_2_SQRT_PI * x * terms.iter().fold(0.0, |sum, &c| sum * z + c)
+            }
+            UnaryOp::Erf => erf(x),
+            UnaryOp::Relu => x.max(0.0),
+            UnaryOp::GeluQuick => x / (1.0 + (-1.702 * x).exp()),
+            UnaryOp::Softplus if self.has(Fault::NoMaximum) => (1.0 + x.exp()).ln(),
+            UnaryOp::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
+            UnaryOp::Floor if self.has(Fault::Truncate) => x.trunc(),
+            UnaryOp::Floor => x.floor(),
+            UnaryOp::Ceil => x.ceil(),
+            _ if self.has(Fault::RoundAway) => x.round(),
+            _ => x.round_ties_even(),
         }
     }
 
@@ -326,13 +352,17 @@ impl Host {
                     BinaryOp::Add => a + b,
                     BinaryOp::Sub => a - b,
                     BinaryOp::Mul => a * b,
+                    BinaryOp::Pow if self.has(Fault::WrongSign) => a.abs().powf(b),
+                    BinaryOp::Pow => a.powf(b),
+                    BinaryOp::Minimum => a.min(b),
+                    BinaryOp::Maximum => a.max(b),
                     _ => a / b,
                 };
                 like(a, a.x.iter().zip(&b.x).map(|(&a, &b)| self.f(f(self.f(a), self.f(b)))).collect())
             }
-            Op::SwiGlu => {
+            Op::Gated(op) => {
                 let (gate, up) = if self.has(Fault::SwapOperands) { (&x[1], &x[0]) } else { (&x[0], &x[1]) };
-                like(gate, gate.x.iter().zip(&up.x).map(|(&g, &u)| self.f(self.unary(UnaryOp::Silu, g) * u)).collect())
+                like(gate, gate.x.iter().zip(&up.x).map(|(&g, &u)| self.f(self.unary(op.unary(), g) * u)).collect())
             }
             Op::Reduce(op) => self.lines(&x[0], op.axis, |line| match op.op {
                 ReduceOp::Sum => self.sum(line),

@@ -39,14 +39,23 @@ unsafe fn in_blocks(simd: Simd, x: Run, y: Run, n: usize, mut compute: impl FnMu
 /// `y = f(x)`
 pub(crate) fn unary(launch: &Launch<'_>) {
     let Op::Unary(op) = *launch.op else { return };
+    blocks(launch, &|values| {
+        math::unary(launch.simd, op, values);
+    });
+}
+
+/// `y = f(x)` with a function that takes a few instructions.
+fn map(launch: &Launch<'_>, f: &(impl Fn(&mut f32) + Sync)) {
+    blocks(launch, &|values| values.iter_mut().for_each(f));
+}
+
+fn blocks(launch: &Launch<'_>, f: &(impl Fn(&mut [f32]) + Sync)) {
     let (x, y, simd) = (&launch.inputs[0], &launch.outputs[0], launch.simd);
     let nest = Nest::new(&y.desc.shape, [&x.desc.strides, &y.desc.strides]);
     for_runs(launch.pool, &nest, &|[xo, yo], n, [xs, ys]| {
         // SAFETY: the run lies inside both operands.
         unsafe {
-            in_blocks(simd, x.run(xo, xs), y.run(yo, ys), n, |_, values| {
-                math::unary(simd, op, values);
-            });
+            in_blocks(simd, x.run(xo, xs), y.run(yo, ys), n, |_, values| f(values));
         }
     });
 }
@@ -58,7 +67,27 @@ pub(crate) fn binary(launch: &Launch<'_>) {
         BinaryOp::Add => pairs(launch, &|a, b| a + b),
         BinaryOp::Sub => pairs(launch, &|a, b| a - b),
         BinaryOp::Mul => pairs(launch, &|a, b| a * b),
-        _ => pairs(launch, &|a, b| a / b),
+        BinaryOp::Div => pairs(launch, &|a, b| a / b),
+        BinaryOp::Minimum => pairs(launch, &|a, b| pick(a < b, a, b)),
+        BinaryOp::Maximum => pairs(launch, &|a, b| pick(a > b, a, b)),
+        _ => pairs(launch, &f32::powf),
+    }
+}
+
+/// `a` where it is `first`, else `b`; NaN where either is NaN.
+fn pick(first: bool, a: f32, b: f32) -> f32 {
+    if a.is_nan() || first { a } else { b }
+}
+
+/// `y = min(max(x, min), max)` or `y = x·scale + shift`
+pub(crate) fn with_parameters(launch: &Launch<'_>) {
+    match launch.op {
+        Op::Clamp(op) => map(launch, &|v: &mut f32| {
+            let v0 = if *v < op.min.0 { op.min.0 } else { *v };
+            *v = if v0 > op.max.0 { op.max.0 } else { v0 };
+        }),
+        Op::ScaleShift(op) => map(launch, &|v: &mut f32| *v = *v * op.scale.0 + op.shift.0),
+        _ => {}
     }
 }
 
@@ -66,9 +95,10 @@ fn pairs(launch: &Launch<'_>, f: &(impl Fn(f32, f32) -> f32 + Sync)) {
     with_second(launch, &|values, b| values.iter_mut().zip(b).for_each(|(v, &b)| *v = f(*v, b)));
 }
 
-/// `y = silu(gate)·up`
-pub(crate) fn swiglu(launch: &Launch<'_>) {
-    with_second(launch, &|values, up| math::swiglu(launch.simd, values, up));
+/// `y = f(gate)·up`
+pub(crate) fn gated(launch: &Launch<'_>) {
+    let Op::Gated(gate) = *launch.op else { return };
+    with_second(launch, &|values, up| math::gated(launch.simd, gate.unary(), values, up));
 }
 
 fn with_second(launch: &Launch<'_>, f: &(impl Fn(&mut [f32], &[f32]) + Sync)) {

@@ -5,8 +5,11 @@
 //! program's own checks and the bindings' see to that before anything runs.
 
 pub(crate) mod attention;
+pub(crate) mod cast;
+pub(crate) mod choose;
 pub(crate) mod elementwise;
 pub(crate) mod gemm;
+pub(crate) mod integer;
 pub(crate) mod matmul;
 pub(crate) mod movement;
 pub(crate) mod norm;

@@ -2,7 +2,7 @@
 
 use unisono_core::Op;
 
-use super::{BLOCK, Launch};
+use super::{BLOCK, Launch, cast};
 use crate::pool::Pool;
 use crate::simd::Simd;
 use crate::simd::convert::Run;
@@ -38,7 +38,7 @@ pub(crate) fn concat(launch: &Launch<'_>) {
     }
 }
 
-fn copy_view(pool: &Pool, simd: Simd, x: &View, y: &View) {
+pub(crate) fn copy_view(pool: &Pool, simd: Simd, x: &View, y: &View) {
     let nest = Nest::new(&y.desc.shape, [&x.desc.strides, &y.desc.strides]);
     let same = x.dtype() == y.dtype();
     if let Some([(rows, [x_row, y_row]), (cols, [x_col, 1])]) = nest.inner_pair()
@@ -57,6 +57,7 @@ fn copy_view(pool: &Pool, simd: Simd, x: &View, y: &View) {
                     // SAFETY: the band of rows lies inside both operands.
                     unsafe {
                         match x.dtype().block_bytes() {
+                            8 => turn_band::<u64>(from, x_col, to, y_row, size),
                             4 => turn_band::<u32>(from, x_col, to, y_row, size),
                             2 => turn_band::<u16>(from, x_col, to, y_row, size),
                             _ => turn_band::<u8>(from, x_col, to, y_row, size),
@@ -115,6 +116,7 @@ unsafe fn move_run(x: Run, y: Run, n: usize) {
     unsafe {
         match (x.stride, y.stride, size) {
             (1, 1, _) => std::ptr::copy_nonoverlapping(x.ptr, y.ptr, n * size),
+            (_, _, 8) => move_strided::<u64>(x, y, n),
             (_, _, 4) => move_strided::<u32>(x, y, n),
             (_, _, 2) => move_strided::<u16>(x, y, n),
             _ => move_strided::<u8>(x, y, n),
@@ -129,11 +131,15 @@ unsafe fn move_strided<T>(x: Run, y: Run, n: usize) {
     }
 }
 
-/// Converts between floating-point types.
+/// Converts between types.
 ///
 /// # Safety
 /// As [`move_run`].
 unsafe fn cast_run(simd: Simd, x: Run, y: Run, n: usize) {
+    if !x.dtype.is_float() || !y.dtype.is_float() {
+        // SAFETY: the caller's promise.
+        return unsafe { cast::cast_run(simd, x, y, n) };
+    }
     let mut buffer = [0f32; BLOCK];
     for start in (0..n).step_by(BLOCK) {
         let len = BLOCK.min(n - start);

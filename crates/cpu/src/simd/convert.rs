@@ -5,12 +5,12 @@ use unisono_core::DType;
 
 use super::{Simd, simd_fn};
 
-/// A strided run of floating-point elements in memory.
+/// A strided run of elements in memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     /// The first element.
     pub(crate) ptr: *mut u8,
-    /// `f32`, `f16` or `bf16`.
+    /// What they are; loads and stores take `f32`, `f16` and `bf16`.
     pub(crate) dtype: DType,
     /// Distance between neighbours, in elements.
     pub(crate) stride: usize,

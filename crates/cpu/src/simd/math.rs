@@ -8,7 +8,7 @@
 
 use unisono_core::op::UnaryOp;
 
-use super::{fma, simd_fn};
+use super::{fma, functions, simd_fn};
 
 /// Adding and subtracting it rounds a small `f32` to the nearest integer.
 const ROUND: f32 = 12_582_912.0;
@@ -69,7 +69,7 @@ fn tanh<const FMA: bool>(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn sigmoid<const FMA: bool>(x: f32) -> f32 {
+pub(super) fn sigmoid<const FMA: bool>(x: f32) -> f32 {
     let e = exp::<FMA>(-x.abs());
     let top = if x < 0.0 { e } else { 1.0 };
     top / (1.0 + e)
@@ -114,7 +114,7 @@ fn unary_body<const FMA: bool>(op: UnaryOp, y: &mut [f32]) -> bool {
         UnaryOp::Silu => y.iter_mut().for_each(|v| *v = silu::<FMA>(*v)),
         UnaryOp::Gelu => y.iter_mut().for_each(|v| *v = gelu::<FMA>(*v)),
         UnaryOp::GeluTanh => y.iter_mut().for_each(|v| *v = gelu_tanh::<FMA>(*v)),
-        _ => return false,
+        _ => return functions::apply::<FMA>(op, y),
     }
     true
 }
@@ -125,15 +125,14 @@ simd_fn! {
 }
 
 #[inline(always)]
-fn swiglu_body<const FMA: bool>(gate: &mut [f32], up: &[f32]) {
-    for (g, u) in gate.iter_mut().zip(up) {
-        *g = silu::<FMA>(*g) * u;
-    }
+fn gated_body<const FMA: bool>(op: UnaryOp, gate: &mut [f32], up: &[f32]) {
+    unary_body::<FMA>(op, gate);
+    gate.iter_mut().zip(up).for_each(|(g, u)| *g *= u);
 }
 
 simd_fn! {
-    /// `gate = silu(gate) · up`.
-    pub(crate) fn swiglu(gate: &mut [f32], up: &[f32]) = swiglu_body
+    /// `gate = op(gate) · up`.
+    pub(crate) fn gated(op: UnaryOp, gate: &mut [f32], up: &[f32]) = gated_body
 }
 
 #[inline(always)]

@@ -7,6 +7,7 @@
 
 pub(crate) mod convert;
 pub(crate) mod dot;
+mod functions;
 pub(crate) mod math;
 pub(crate) mod reduce;
 

@@ -2,7 +2,7 @@
 //! rows. All share one parameter block: sizes and the strides of up to three operands.
 
 use unisono_core::Reason;
-use unisono_core::op::{BinaryOp, Concat, UnaryOp};
+use unisono_core::op::{BinaryOp, Concat, Gate, UnaryOp};
 
 use super::builder::{Builder, code, for_output, word};
 use super::window::{Piece, View, collapse, windows};
@@ -31,6 +31,7 @@ impl<'a> Map<'a> {
 
 pub(super) fn unary(b: &mut Builder<'_>, op: UnaryOp) -> Result<(), Reason> {
     let code = unary_code(op)?;
+    floats(b)?;
     let views = [b.output_view(0), b.input_view(0)];
     over_output(b, &Map::new("unary").op(code), &views)
 }
@@ -52,6 +53,7 @@ pub(super) fn unary_code(op: UnaryOp) -> Result<u32, Reason> {
 
 pub(super) fn binary(b: &mut Builder<'_>, op: BinaryOp) -> Result<(), Reason> {
     let code = match op {
+        _ if !b.output(0).desc.dtype.is_float() => return floats(b),
         BinaryOp::Add => 0,
         BinaryOp::Sub => 1,
         BinaryOp::Mul => 2,
@@ -62,12 +64,27 @@ pub(super) fn binary(b: &mut Builder<'_>, op: BinaryOp) -> Result<(), Reason> {
     over_output(b, &Map::new("binary").op(code), &views)
 }
 
-pub(super) fn swiglu(b: &mut Builder<'_>) -> Result<(), Reason> {
+/// Declines what is not computed in f32.
+fn floats(b: &Builder<'_>) -> Result<(), Reason> {
+    let dtype = b.output(0).desc.dtype;
+    if dtype.is_float() { Ok(()) } else { Err(Reason::DType(format!("there is no kernel for {dtype}"))) }
+}
+
+pub(super) fn gated(b: &mut Builder<'_>, gate: Gate) -> Result<(), Reason> {
+    if gate != Gate::SwiGlu {
+        return Err(Reason::Op(format!("there is no kernel for {}", gate.name())));
+    }
     let views = [b.output_view(0), b.input_view(0), b.input_view(1)];
     over_output(b, &Map::new("binary").op(4), &views)
 }
 
 pub(super) fn copy(b: &mut Builder<'_>) -> Result<(), Reason> {
+    if b.input(0).desc.dtype != b.output(0).desc.dtype {
+        floats(b)?;
+        if !b.input(0).desc.dtype.is_float() {
+            return Err(Reason::DType(format!("there is no cast from {}", b.input(0).desc.dtype)));
+        }
+    }
     let views = [b.output_view(0), b.input_view(0)];
     over_output(b, &Map::new("copy"), &views)
 }

@@ -85,7 +85,7 @@ fn every_op(d: DType) -> Vec<OpDesc> {
         op(Op::RmsNorm(RmsNorm { eps }), &[x, w], &[x]),
         op(Op::LayerNorm(LayerNorm { eps }), &[x, w, w], &[x]),
         op(Op::AddRmsNorm(AddRmsNorm { eps }), &[x, x, w], &[x, x]),
-        op(Op::SwiGlu, &[x, x], &[x]),
+        op(Op::Gated(Gate::SwiGlu), &[x, x], &[x]),
         op(Op::MatMul, &[t(d, &[3, 2, 9, 7]), t(d, &[3, 2, 7, 5])], &[t(d, &[3, 2, 9, 5])]),
         op(Op::MatMul, &[t(d, &[4, 0]), t(d, &[0, 6])], &[t(d, &[4, 6])]),
     ];
@@ -93,8 +93,11 @@ fn every_op(d: DType) -> Vec<OpDesc> {
         let x = t(d, &[2, 3, 4, 8]);
         ops.push(op(Op::Rope(Rope { pairing }), &[x, table, table, limits], &[x]));
     }
-    ops.extend(UnaryOp::ALL.map(|f| op(Op::Unary(f), &[x], &[x])));
-    ops.extend(BinaryOp::ALL.map(|f| op(Op::Binary(f), &[x, w.broadcast_to(&[5, 24]).expect("broadcast")], &[x])));
+    ops.extend([UnaryOp::Exp, UnaryOp::Neg].map(|f| op(Op::Unary(f), &[x], &[x])));
+    ops.extend(
+        [BinaryOp::Add, BinaryOp::Div]
+            .map(|f| op(Op::Binary(f), &[x, w.broadcast_to(&[5, 24]).expect("broadcast")], &[x])),
+    );
     for f in ReduceOp::ALL {
         ops.push(op(Op::Reduce(Reduce { op: f, axis: 1 }), &[x], &[t(d, &[5, 1])]));
     }

@@ -100,7 +100,7 @@ pub(crate) fn binary(launch: &Launch<'_>) {
     }
 }
 
-fn holds<T: PartialOrd>(op: CompareOp, a: T, b: T) -> u8 {
+fn holds<T: PartialOrd + Copy>(op: CompareOp, a: T, b: T) -> u8 {
     u8::from(match op {
         CompareOp::Eq => a == b,
         CompareOp::Ne => a != b,

@@ -22,7 +22,7 @@ fn log<const FMA: bool>(x: f32) -> f32 {
     let low = m < std::f32::consts::FRAC_1_SQRT_2;
     let e = (bits >> 23) as i32 - 126 - i32::from(low) - if tiny { 24 } else { 0 };
     let f = if low { m + m - 1.0 } else { m - 1.0 };
-    let p = fma::<FMA>(7.037_683_6e-2, f, -1.151_461_03e-1);
+    let p = fma::<FMA>(7.037_683_6e-2, f, -1.151_461e-1);
     let p = fma::<FMA>(p, f, 1.167_699_87e-1);
     let p = fma::<FMA>(p, f, -1.242_014_1e-1);
     let p = fma::<FMA>(p, f, 1.424_932_3e-1);
@@ -62,7 +62,7 @@ fn erf<const FMA: bool>(x: f32) -> f32 {
     let p = fma::<FMA>(p, z, -2.685_381_2e-2);
     let p = fma::<FMA>(p, z, 1.128_358_5e-1);
     let p = fma::<FMA>(p, z, -3.761_262_6e-1);
-    let inner = fma::<FMA>(p, z, 1.128_379_2) * x;
+    let inner = fma::<FMA>(p, z, std::f32::consts::FRAC_2_SQRT_PI) * x;
     let a = if x.abs() > 9.0 { 9.0 } else { x.abs() };
     let t = 2.0 / (2.0 + a);
     let fit = [0.170_872_77, -0.822_152_2, 1.488_515_9, -1.135_204, 0.278_868_07, -0.186_288_06, 0.096_784_18];

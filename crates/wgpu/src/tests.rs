@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use unisono_core::op::{BinaryOp, Reduce, ReduceOp, RmsNorm, Softmax, UnaryOp};
 use unisono_core::{
-    Backend, Bindings, BufferDesc, DType, DeviceKind, ErrorKind, KernelChoice, Op, OpDesc, ProgramBuilder, SlotKind,
-    Step, TensorDesc,
+    Backend, Bindings, BufferDesc, DType, DeviceKind, ErrorKind, KernelChoice, Op, OpDesc, Operand, ProgramBuilder,
+    SlotKind, Step, TensorDesc,
 };
 use unisono_shaders::{Access, Requires, Variant};
 
@@ -49,6 +49,36 @@ fn simulated(limits: &wgpu::Limits, features: wgpu::Features, profile: &str) -> 
 
 fn plain() -> Arc<WgpuBackend> {
     simulated(&wgpu::Limits::default(), wgpu::Features::empty(), "generic")
+}
+
+/// The API accepts the shaders, constants, bindings and grids that selection gives for the quick
+/// level of the suite, on a device with no more than the limits that every implementation has.
+#[test]
+fn what_the_suite_runs_compiles_with_default_limits() {
+    let device = plain();
+    let mut compiled = 0;
+    for case in unisono_conformance::suite(unisono_conformance::Level::Quick) {
+        if let unisono_core::Support::Unsupported(reason) = device.supports(&case.desc) {
+            assert!(case.desc.inputs.iter().any(|d| d.dtype == DType::I64), "{}: {reason}", case.id);
+            continue;
+        }
+        let mut builder = ProgramBuilder::new();
+        let mut operand = |desc: &TensorDesc, kind, offset: usize| {
+            let block = desc.dtype.block_elements() as u64;
+            let bytes = offset as u64 / block * desc.dtype.block_bytes() as u64 + desc.span_bytes();
+            Operand { slot: builder.slot(kind, bytes), offset, desc: *desc }
+        };
+        let offset = |i: usize| case.offsets.get(i).copied().unwrap_or(0);
+        let count = case.desc.inputs.len();
+        let inputs = case.desc.inputs.iter().enumerate();
+        let inputs: Vec<_> = inputs.map(|(i, d)| operand(d, SlotKind::Input, offset(i))).collect();
+        let outputs = case.desc.outputs.iter().enumerate();
+        let outputs: Vec<_> = outputs.map(|(i, d)| operand(d, SlotKind::State, offset(count + i))).collect();
+        builder.push(case.desc.op.clone(), &inputs, &outputs).unwrap_or_else(|e| panic!("{}: {e}", case.id));
+        device.compile(&builder.finish()).unwrap_or_else(|e| panic!("{}: {e}", case.id));
+        compiled += 1;
+    }
+    assert!(compiled > 500, "{compiled} cases compiled");
 }
 
 fn some_operations() -> Vec<OpDesc> {

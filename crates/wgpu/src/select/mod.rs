@@ -12,6 +12,8 @@ mod matmul;
 mod rope;
 mod rows;
 #[cfg(test)]
+mod suite_tests;
+#[cfg(test)]
 mod tests;
 mod window;
 

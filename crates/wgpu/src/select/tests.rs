@@ -11,7 +11,7 @@ use crate::launch::{Launch, Recipe, Source};
 use crate::profile::Profile;
 
 /// The limits that every WebGPU device has, without optional features.
-fn default_limits() -> Caps {
+pub(super) fn default_limits() -> Caps {
     Caps {
         max_storage_buffer_binding_size: 128 << 20,
         max_compute_workgroups_per_dimension: 65535,
@@ -38,7 +38,7 @@ fn device(vendor: u32, software: bool, subgroups: (u32, u32), binding: u64, alig
     }
 }
 
-fn devices() -> Vec<Caps> {
+pub(super) fn devices() -> Vec<Caps> {
     vec![
         default_limits(),
         device(0x10de, false, (32, 32), (2 << 30) - 4, 32),
@@ -136,7 +136,7 @@ fn step(desc: &OpDesc, offset: usize) -> Step {
     Step { op: desc.op.clone(), inputs, outputs, kernel: KernelChoice::Auto }
 }
 
-fn check_launch(launch: &Launch, step: &Step, recipe: &Recipe, caps: &Caps) {
+pub(super) fn check_launch(launch: &Launch, step: &Step, recipe: &Recipe, caps: &Caps) {
     let name = launch.variant.name;
     assert!(caps.meets(launch.variant.requires), "{name}");
     assert!(launch.variant.workgroup_bytes <= caps.max_compute_workgroup_storage_size, "{name}");

@@ -114,6 +114,17 @@ pub(super) fn code(dtype: DType) -> f64 {
     }
 }
 
+/// The code of a block format in the shaders' `FORMAT` constant.
+pub(super) fn format(dtype: DType) -> f64 {
+    DType::BLOCKS.iter().position(|&d| d == dtype).unwrap_or_default() as f64
+}
+
+/// What the kernels that decode blocks have to know of a format.
+pub(super) fn block_constants(dtype: DType) -> [(&'static str, f64); 3] {
+    let (elements, bytes) = (dtype.block_elements() as f64, dtype.block_bytes() as f64);
+    [("FORMAT", format(dtype)), ("BLOCK", elements), ("BLOCK_BYTES", bytes)]
+}
+
 /// The variant of a family for this output type: `name`, or `name.sub` below four bytes.
 pub(super) fn for_output(name: &str, dtype: DType) -> String {
     if dtype.block_bytes() < 4 { format!("{name}.sub") } else { name.to_owned() }

@@ -94,6 +94,18 @@ pub(super) fn copy_view(b: &mut Builder<'_>, y: &View, x: &View) -> Result<(), R
     over_output(b, &Map::new("copy"), &[y.clone(), x.clone()])
 }
 
+/// A copy over another space: views are y and x.
+pub(super) fn copy_over(b: &mut Builder<'_>, sizes: &[u64], views: &[View]) -> Result<(), Reason> {
+    over(b, &Map::new("copy"), sizes, views)
+}
+
+/// Scattered rows over another space: views are dst, src and the indices.
+pub(super) fn scatter_over(b: &mut Builder<'_>, extra: [u64; 4], sizes: &[u64], views: &[View]) -> Result<(), Reason> {
+    let [first, end, total, stride] = extra;
+    let extra = [word(first)?, word(end)?, word(total)?, word(stride)?];
+    over(b, &Map { extra, ..Map::new("scatter_rows") }, sizes, views)
+}
+
 /// One copy for each input, into its part of the output.
 pub(super) fn concat(b: &mut Builder<'_>, op: &Concat) -> Result<(), Reason> {
     let mut at = 0;

@@ -4,11 +4,15 @@
 //! `matmul_tiled` and `matmul_tiled_small` stage tiles in workgroup memory, `matvec_nk` and
 //! `matvec_kn` read a weight once for up to eight rows. The composite runs the same kernels with an
 //! epilogue.
+//!
+//! A weight in a block format has kernels of its own, which always have the epilogue:
+//! `blocks_matvec` reads each packed byte once for eight rows, `blocks_tiled` and
+//! `blocks_tiled_small` decode tiles into workgroup memory. None writes the decoded weight anywhere.
 
 use unisono_core::op::{Activation, Linear};
 use unisono_core::{DType, Op, OpDesc, Reason};
 
-use super::builder::{Builder, code, for_output, word};
+use super::builder::{Builder, block_constants, code, for_output, word};
 use super::map;
 use super::window::{Piece, View, windows};
 use crate::caps::Caps;
@@ -26,6 +30,14 @@ pub(super) fn names(desc: &OpDesc, caps: &Caps) -> Vec<&'static str> {
     let r = a.rank();
     let (m, k, n) = (a.shape[r - 2], a.shape[r - 1], w.shape[r - 1]);
     let profile = caps.profile;
+    if w.dtype.is_block() {
+        return match (m <= profile.matvec_rows || profile.direct_matmul, m.min(n) >= profile.large_tile_from) {
+            (true, true) => vec!["blocks_matvec", "blocks_tiled", "blocks_tiled_small"],
+            (true, false) => vec!["blocks_matvec", "blocks_tiled_small", "blocks_tiled"],
+            (false, true) => vec!["blocks_tiled", "blocks_tiled_small", "blocks_matvec"],
+            (false, false) => vec!["blocks_tiled_small", "blocks_tiled", "blocks_matvec"],
+        };
+    }
     let mut names = if profile.direct_matmul {
         vec!["matmul_direct", "matmul_tiled", "matmul_tiled_small"]
     } else if m.min(n) >= profile.large_tile_from {
@@ -55,8 +67,8 @@ struct Product {
     constants: Vec<(&'static str, f64)>,
     /// Outputs in m and n that one workgroup computes; 0 for all of m.
     tile: (u64, u64),
-    /// Loads of 16 bytes where the operand allows.
-    wide: bool,
+    /// The part of the variant's name that is `wide` where operands allow loads of 16 bytes.
+    wide: Option<&'static str>,
     y: View,
     a: View,
     b: View,
@@ -65,6 +77,8 @@ struct Product {
     /// Strides over k.
     a_k: u64,
     b_k: u64,
+    /// Elements along k that b stores as one.
+    unit: u64,
     /// Batch dimensions, then m and n.
     sizes: Vec<u64>,
 }
@@ -78,7 +92,7 @@ pub(super) fn build(b: &mut Builder<'_>, name: &str) -> Result<(), Reason> {
     let k = b.input(0).desc.shape.last().map_or(0, |&k| k as u64);
     let mut product = product(b, name, linear, k)?;
     let list = match windows(&product.sizes, &product.views(), b.caps) {
-        Ok(_) if product.tile.0 > 0 && k > MOST_STEPS => {
+        Ok(_) if product.tile.0 > 0 && name != "blocks_matvec" && k > MOST_STEPS => {
             Err(Reason::Limit(format!("{name} takes up to {MOST_STEPS} steps of k in one launch")))
         }
         list => list,
@@ -105,9 +119,13 @@ pub(super) fn build(b: &mut Builder<'_>, name: &str) -> Result<(), Reason> {
 fn product(b: &Builder<'_>, name: &str, linear: Option<Linear>, k: u64) -> Result<Product, Reason> {
     let (a, w, y) = (&b.input(0).desc, &b.input(1).desc, &b.output(0).desc);
     let r = a.rank();
-    let inner = |stride: usize| k.saturating_sub(1) * stride as u64 + 1;
-    let strides = |d: &unisono_core::TensorDesc, m: usize, n: usize| {
-        d.strides[..r - 2].iter().chain(&[m, n]).map(|&s| s as u64).collect::<Vec<u64>>()
+    let unit = w.dtype.block_elements() as u64;
+    // Rows of a move with m, columns of b with n; what k spans at one of them is `inner`.
+    let operand = |i: usize, still: usize, k_axis: usize, k: u64| {
+        let view = b.input_view(i);
+        let (mut strides, step) = (view.strides.clone(), view.strides[k_axis]);
+        strides[still] = 0;
+        view.with(strides, k.saturating_sub(1) * step + 1)
     };
     let sizes: Vec<u64> = y.shape.iter().map(|&n| n as u64).collect();
     let m = a.shape[r - 2];
@@ -117,8 +135,14 @@ fn product(b: &Builder<'_>, name: &str, linear: Option<Linear>, k: u64) -> Resul
         "matmul_tiled_small" => ("tiled_small", (32, 32)),
         "matvec_nk" => ("matvec_nk", (0, u64::from(2 * 64 / b.caps.profile.matvec_lanes))),
         "matvec_kn" => ("matvec_kn", (0, 32)),
+        "blocks_matvec" => ("matvec", (MATVEC_ROWS as u64, u64::from(2 * 64 / b.caps.profile.matvec_lanes))),
+        "blocks_tiled" => ("tiled", (64, 64)),
+        "blocks_tiled_small" => ("tiled_small", (32, 32)),
         _ => return Err(Reason::Op(format!("there is no kernel {name} for a matrix product"))),
     };
+    if name.starts_with("blocks") != w.dtype.is_block() {
+        return Err(Reason::DType(format!("{name} does not take b as {}", w.dtype)));
+    }
     if tile.0 == 0 && m > MATVEC_ROWS {
         return Err(Reason::Limit(format!("{name} takes up to {MATVEC_ROWS} rows")));
     }
@@ -132,6 +156,7 @@ fn product(b: &Builder<'_>, name: &str, linear: Option<Linear>, k: u64) -> Resul
         ("M", m.clamp(1, MATVEC_ROWS) as f64),
         ("LANES", f64::from(b.caps.profile.matvec_lanes)),
     ];
+    constants.extend(block_constants(w.dtype));
     let (mut bias, mut residual) = (None, None);
     if let Some(op) = linear {
         let activation = match op.activation {
@@ -157,19 +182,24 @@ fn product(b: &Builder<'_>, name: &str, linear: Option<Linear>, k: u64) -> Resul
             ("D", residual.as_ref().map_or(0.0, |v| code(v.dtype))),
         ]);
     }
-    let family = if linear.is_some() { "linear" } else { "matmul" };
+    let family = match (w.dtype.is_block(), linear) {
+        (true, _) => "blocks",
+        (false, Some(_)) => "linear",
+        (false, None) => "matmul",
+    };
     Ok(Product {
         variant: for_output(&format!("{family}_{base}"), y.dtype),
         constants,
         tile,
-        wide: name == "matvec_nk",
+        wide: ["matvec_nk", "blocks_matvec"].into_iter().find(|&base| base == name),
         y: b.output_view(0),
-        a: b.input_view(0).with(strides(a, a.strides[r - 2], 0), inner(a.strides[r - 1])),
-        b: b.input_view(1).with(strides(w, 0, w.strides[r - 1]), inner(w.strides[r - 2])),
+        a: operand(0, r - 1, r - 1, k),
+        b: operand(1, r - 2, r - 2, k / unit),
         bias,
         residual,
         a_k: a.strides[r - 1] as u64,
         b_k: w.strides[r - 2] as u64,
+        unit,
         sizes,
     })
 }
@@ -182,22 +212,24 @@ impl Product {
     /// Adds up parts of k: halved until they fit.
     fn in_parts_of_k(&mut self, b: &mut Builder<'_>, k: u64) -> Result<(), Reason> {
         let (a, w) = (self.a.clone(), self.b.clone());
+        let unit = self.unit;
         let mut part = k;
         let pieces = loop {
-            part = part.div_ceil(2);
+            part = part.div_ceil(2).next_multiple_of(unit);
             self.a.inner = (part - 1) * self.a_k + 1;
-            self.b.inner = (part - 1) * self.b_k + 1;
+            self.b.inner = (part / unit - 1) * self.b_k + 1;
             match windows(&self.sizes, &self.views(), b.caps) {
                 Ok(pieces) if part <= MOST_STEPS || self.tile.0 == 0 => break pieces,
                 Ok(_) => {}
-                Err(reason) if part <= 1 => return Err(reason),
+                Err(reason) if part <= unit => return Err(reason),
                 Err(_) => {}
             }
         };
         for first in (0..k).step_by(part as usize) {
             let size = part.min(k - first);
             self.a = View { start: a.start + first * self.a_k, inner: (size - 1) * self.a_k + 1, ..a.clone() };
-            self.b = View { start: w.start + first * self.b_k, inner: (size - 1) * self.b_k + 1, ..w.clone() };
+            let (start, inner) = (w.start + first / unit * self.b_k, (size / unit - 1) * self.b_k + 1);
+            self.b = View { start, inner, ..w.clone() };
             for piece in &pieces {
                 self.launch(b, piece, size, first > 0)?;
             }
@@ -222,7 +254,7 @@ impl Product {
             }
         }
         let (mut bias_base, mut residual_base) = (0, 0);
-        if self.variant.starts_with("linear") {
+        if !self.variant.starts_with("matmul") {
             for (view, base) in [(&self.bias, &mut bias_base), (&self.residual, &mut residual_base)] {
                 match view {
                     Some(view) => {
@@ -243,14 +275,14 @@ impl Product {
         params.extend([batch.len() as u32, u32::from(accumulate), y_base, a_base, b_base, residual_base]);
         params.extend([bias_base, stride(self.bias.as_ref(), rank - 1)?, 0, 0]);
         params.extend([stride(Some(&self.a), rank - 2)?, word(self.a_k)?, word(self.b_k)?]);
-        params.push(stride(Some(&self.b), rank - 1)?);
+        params.push(word(self.b.strides[rank - 1] * self.b.scale())?);
         params.extend([stride(Some(&self.y), rank - 2)?, stride(Some(&self.y), rank - 1)?]);
         params.extend([stride(residual, rank - 2)?, stride(residual, rank - 1)?]);
         for d in 0..4 {
             if d < batch.len() {
                 params.push(word(batch[d])?);
                 for view in [&self.y, &self.a, &self.b] {
-                    params.push(word(view.strides[d])?);
+                    params.push(word(view.strides[d] * view.scale())?);
                 }
             } else {
                 params.extend([1, 0, 0, 0]);
@@ -259,8 +291,11 @@ impl Product {
         for d in 0..4 {
             params.push(if d < batch.len() { stride(residual, d)? } else { 0 });
         }
-        let wide = self.wide && k > 0 && self.aligned(piece, k, a_base, b_base);
-        let variant = if wide { self.variant.replacen("matvec_nk", "matvec_nk_wide", 1) } else { self.variant.clone() };
+        let wide = self.wide.filter(|_| k > 0 && self.aligned(piece, k, a_base, b_base));
+        let variant = match wide {
+            Some(base) => self.variant.replacen(base, &format!("{base}_wide"), 1),
+            None => self.variant.clone(),
+        };
         let constants: Vec<_> = self
             .constants
             .iter()
@@ -272,6 +307,9 @@ impl Product {
     /// Whether the rows of a and the columns of b consist of whole 16-byte vectors.
     fn aligned(&self, piece: &Piece, k: u64, a_base: u32, b_base: u32) -> bool {
         let whole = |view: &View, base: u32| {
+            if view.dtype.is_block() {
+                return true;
+            }
             let vector = u64::from(4 * view.per_word());
             let steps = piece.sizes.iter().zip(&view.strides).filter(|&(&n, _)| n > 1).map(|(_, &s)| s);
             [k, u64::from(base)].into_iter().chain(steps).all(|x| x.is_multiple_of(vector))

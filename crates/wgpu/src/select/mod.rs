@@ -6,7 +6,9 @@
 //! pure function of description, capabilities and profile, and is tested without a device.
 
 mod attention;
+mod blocks;
 mod builder;
+mod experts;
 mod map;
 mod matmul;
 mod rope;
@@ -15,6 +17,8 @@ mod rows;
 mod suite_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_blocks;
 mod window;
 
 use std::sync::Arc;
@@ -29,7 +33,7 @@ use crate::launch::Recipe;
 /// otherwise.
 pub(crate) fn candidates(desc: &OpDesc, caps: &Caps) -> Result<Vec<Arc<str>>, Reason> {
     desc.validate().map_err(|e| Reason::Invalid(e.to_string()))?;
-    if desc.inputs.iter().chain(&desc.outputs).any(|d| d.dtype.is_block() || d.dtype == unisono_core::DType::I64) {
+    if desc.inputs.iter().chain(&desc.outputs).any(|d| d.dtype == unisono_core::DType::I64) {
         return Err(Reason::DType("there is no kernel for these element types".to_owned()));
     }
     let operands = |descs: &[unisono_core::TensorDesc]| {
@@ -78,14 +82,23 @@ pub(crate) fn recipe(step: &Step, name: Option<&str>, caps: &Caps) -> Result<Rec
 /// Kernel names to try, the preferred first.
 fn names(desc: &OpDesc, caps: &Caps) -> Vec<&'static str> {
     match &desc.op {
-        Op::Copy => vec!["copy"],
+        Op::Copy => match (desc.inputs[0].dtype.is_block(), desc.outputs[0].dtype.is_block()) {
+            (true, false) => vec!["dequantise"],
+            (false, true) => vec!["quantise"],
+            _ => vec!["copy"],
+        },
         Op::Concat(_) => vec!["concat"],
+        Op::GatherRows if desc.inputs[0].dtype.is_block() => vec!["dequantise_rows"],
         Op::GatherRows => vec!["gather_rows"],
+        Op::ScatterRows if desc.inputs[0].dtype != desc.outputs[0].dtype && desc.outputs[0].dtype.is_block() => {
+            vec!["quantise_rows"]
+        }
         Op::ScatterRows => vec!["scatter_rows"],
         Op::Unary(_) => vec!["unary"],
         Op::Binary(_) => vec!["binary"],
         Op::Gated(gate) => vec![gate.name()],
         Op::MatMul | Op::Linear(_) => matmul::names(desc, caps),
+        Op::MatMulId => experts::names(desc, caps),
         Op::Reduce(op) => rows::reduce_names(desc, op.axis, caps),
         Op::ArgMax(_) => vec!["argmax"],
         Op::Softmax(_) => rows::softmax_names(caps),
@@ -98,21 +111,30 @@ fn names(desc: &OpDesc, caps: &Caps) -> Vec<&'static str> {
     }
 }
 
+/// Whether an operand is in a block format.
+fn in_blocks(step: &Step) -> bool {
+    step.inputs.iter().chain(&step.outputs).any(|operand| operand.desc.dtype.is_block())
+}
+
 fn build<'a>(step: &'a Step, name: &str, caps: &'a Caps) -> Result<Builder<'a>, Reason> {
     let mut b = Builder::new(step, caps);
     if step.outputs.iter().all(|y| y.desc.is_empty()) {
         return Ok(b);
     }
     match &step.op {
+        Op::Copy if in_blocks(step) => blocks::copy(&mut b)?,
         Op::Copy => map::copy(&mut b)?,
         Op::Concat(op) => map::concat(&mut b, op)?,
+        Op::GatherRows if in_blocks(step) && !step.inputs[0].desc.is_empty() => blocks::gather(&mut b)?,
         Op::GatherRows => map::gather(&mut b)?,
         Op::ScatterRows if step.inputs[0].desc.is_empty() => {}
+        Op::ScatterRows if in_blocks(step) => blocks::scatter(&mut b)?,
         Op::ScatterRows => map::scatter(&mut b)?,
         Op::Unary(op) => map::unary(&mut b, *op)?,
         Op::Binary(op) => map::binary(&mut b, *op)?,
         Op::Gated(gate) => map::gated(&mut b, *gate)?,
         Op::MatMul | Op::Linear(_) => matmul::build(&mut b, name)?,
+        Op::MatMulId => experts::build(&mut b, name)?,
         Op::Reduce(op) => rows::reduce(&mut b, name, op.op, op.axis)?,
         Op::ArgMax(op) => rows::argmax(&mut b, op.axis)?,
         Op::Softmax(op) => rows::softmax(&mut b, name, op)?,

@@ -53,11 +53,11 @@ pub(super) fn devices() -> Vec<Caps> {
     ]
 }
 
-fn t(dtype: DType, shape: &[usize]) -> TensorDesc {
+pub(super) fn t(dtype: DType, shape: &[usize]) -> TensorDesc {
     TensorDesc::contiguous(dtype, shape).expect("shape")
 }
 
-fn op(op: Op, inputs: &[TensorDesc], outputs: &[TensorDesc]) -> OpDesc {
+pub(super) fn op(op: Op, inputs: &[TensorDesc], outputs: &[TensorDesc]) -> OpDesc {
     OpDesc::new(op, inputs.to_vec(), outputs.to_vec()).expect("operation")
 }
 
@@ -122,7 +122,7 @@ fn every_op(d: DType) -> Vec<OpDesc> {
 }
 
 /// A step whose operands each begin `offset` elements into a slot of their own.
-fn step(desc: &OpDesc, offset: usize) -> Step {
+pub(super) fn step(desc: &OpDesc, offset: usize) -> Step {
     let mut slot = 0;
     let mut operands = |descs: &[TensorDesc]| {
         let place = |&desc: &TensorDesc| {
@@ -159,7 +159,7 @@ pub(super) fn check_launch(launch: &Launch, step: &Step, recipe: &Recipe, caps: 
     }
 }
 
-fn check(desc: &OpDesc, offset: usize, caps: &Caps) -> Vec<Recipe> {
+pub(super) fn check(desc: &OpDesc, offset: usize, caps: &Caps) -> Vec<Recipe> {
     let names = candidates(desc, caps).unwrap_or_else(|e| panic!("{desc}: {e} ({})", caps.profile.name));
     let step = step(desc, offset);
     assert_eq!(recipe(&step, None, caps).expect("a recipe").name, names[0]);

@@ -4,35 +4,44 @@
 //! each operand moves through it with strides. Where an operand spans more than a binding may, the
 //! space is cut along the dimension that moves it furthest, until all pieces fit. Binding offsets
 //! are aligned down; the elements cut off are the `base` that the kernel adds.
+//!
+//! An operand in a block format is counted in blocks: its view moves by blocks, and its `base` is
+//! in bytes, since a binding's offset need not be a whole number of blocks.
 
 use unisono_core::{DType, Operand, Reason};
 
 use crate::caps::Caps;
 use crate::launch::{Binding, Source};
 
-/// An operand as seen from an iteration space.
+/// An operand as seen from an iteration space. Its unit is what the dtype stores as one: an
+/// element, or a block of a block format.
 #[derive(Clone, Debug)]
 pub(super) struct View {
     /// Whose memory.
     pub(super) source: Source,
     /// Its element type.
     pub(super) dtype: DType,
-    /// First element within the slot.
+    /// First unit within the slot.
     pub(super) start: u64,
-    /// Elements moved by one step along each dimension of the space.
+    /// Units moved by one step along each dimension of the space.
     pub(super) strides: Vec<u64>,
-    /// Elements spanned at one point of the space, at least 1.
+    /// Units spanned at one point of the space, at least 1.
     pub(super) inner: u64,
 }
 
 impl View {
-    /// A view whose iteration space is the operand's own shape.
+    /// A view whose iteration space is the operand's own shape; in a block format that shape in
+    /// blocks.
     pub(super) fn new(source: Source, operand: &Operand) -> View {
+        let desc = &operand.desc;
+        let unit = desc.dtype.block_elements();
+        let axis = desc.block_axis();
+        let stride = |(d, &s): (usize, &usize)| if axis == Some(d) { 1 } else { (s / unit) as u64 };
         View {
             source,
-            dtype: operand.desc.dtype,
-            start: operand.offset as u64,
-            strides: operand.desc.strides.iter().map(|&s| s as u64).collect(),
+            dtype: desc.dtype,
+            start: (operand.offset / unit) as u64,
+            strides: desc.strides.iter().enumerate().map(stride).collect(),
             inner: 1,
         }
     }
@@ -44,8 +53,14 @@ impl View {
         self
     }
 
-    fn element_bytes(&self) -> u64 {
+    /// Bytes of one unit.
+    pub(super) fn unit_bytes(&self) -> u64 {
         self.dtype.block_bytes() as u64
+    }
+
+    /// What a kernel counts strides and positions in: elements, or the bytes of a block format.
+    pub(super) fn scale(&self) -> u64 {
+        if self.dtype.is_block() { self.unit_bytes() } else { 1 }
     }
 
     fn span(&self, sizes: &[u64]) -> u64 {
@@ -55,26 +70,32 @@ impl View {
 
     /// Whether a binding can hold it at any offset.
     fn fits(&self, sizes: &[u64], caps: &Caps) -> bool {
-        let bytes = self.span(sizes).saturating_mul(self.element_bytes());
-        bytes.saturating_add(u64::from(caps.min_storage_buffer_offset_alignment) + 4)
-            <= caps.max_storage_buffer_binding_size
+        let bytes = self.span(sizes).saturating_mul(self.unit_bytes());
+        let most = match self.dtype.is_block() {
+            true => caps.max_storage_buffer_binding_size.min(MOST_BLOCK_BYTES),
+            false => caps.max_storage_buffer_binding_size,
+        };
+        bytes.saturating_add(u64::from(caps.min_storage_buffer_offset_alignment) + 4) <= most
     }
 
-    /// The binding for a piece, and the element of it that comes first.
+    /// The binding for a piece, and which element of it comes first; in a block format, which byte.
     pub(super) fn bind(&self, piece: &Piece, caps: &Caps) -> (Binding, u32) {
         let moved: u64 = piece.start.iter().zip(&self.strides).map(|(&i, &s)| i * s).sum();
-        let first = (self.start + moved) * self.element_bytes();
+        let first = (self.start + moved) * self.unit_bytes();
         let offset = first - first % u64::from(caps.min_storage_buffer_offset_alignment);
-        let end = first + self.span(&piece.sizes) * self.element_bytes();
+        let end = first + self.span(&piece.sizes) * self.unit_bytes();
         let binding = Binding { source: self.source, offset, size: (end - offset).next_multiple_of(4) };
-        (binding, ((first - offset) / self.element_bytes()) as u32)
+        (binding, ((first - offset) / (self.unit_bytes() / self.scale())) as u32)
     }
 
     /// Elements per word of the buffer.
     pub(super) fn per_word(&self) -> u32 {
-        4 / self.dtype.block_bytes() as u32
+        (4 / self.dtype.block_bytes() as u32).max(1)
     }
 }
+
+/// The most bytes of blocks in one binding: what a 32-bit byte address reaches.
+const MOST_BLOCK_BYTES: u64 = (1 << 32) - 4;
 
 /// A rectangular piece of an iteration space.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,11 +6,21 @@
 //! runs with different poison tell an element that was written from one that happens to hold the
 //! pattern.
 
-use unisono_core::{DType, Error, Result, TensorDesc};
+use unisono_core::{DType, Dims, Error, Result, TensorDesc};
 
-/// Bytes before and after a tensor. A multiple of 256, the largest alignment that WebGPU may ask of
-/// a binding, so that the case's own offset alone decides the alignment.
+/// Bytes after a tensor, and at least as many before it. A multiple of 256, the largest alignment
+/// that WebGPU may ask of a binding, so that the case's own offset alone decides the alignment.
 pub(crate) const GUARD: usize = 1024;
+
+/// Bytes before a tensor: also a whole number of blocks, since offsets are counted in those.
+fn guard_before(dtype: DType) -> usize {
+    let (mut a, mut b) = (dtype.block_bytes(), 256);
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    let both = dtype.block_bytes() / a * 256;
+    GUARD.next_multiple_of(both)
+}
 
 /// A pattern that fills memory before a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +59,11 @@ pub(crate) struct Region {
 }
 
 impl Region {
-    /// A region for `desc`, `offset` elements further than its guard asks.
+    /// A region for `desc`, `offset` elements (or blocks) further than its guard asks.
     pub(crate) fn new(desc: TensorDesc, offset: usize) -> Result<Region> {
         let overflow = || Error::invalid(format!("{desc} with its guards exceeds the address space"));
         let span = usize::try_from(desc.span_bytes()).map_err(|_| overflow())?;
-        let start = offset.checked_mul(desc.dtype.block_bytes()).and_then(|b| b.checked_add(GUARD));
+        let start = offset.checked_mul(desc.dtype.block_bytes()).and_then(|b| b.checked_add(guard_before(desc.dtype)));
         let start = start.ok_or_else(overflow)?;
         start.checked_add(span).and_then(|end| end.checked_add(GUARD)).ok_or_else(overflow)?;
         Ok(Region { desc, start, span })
@@ -66,7 +76,19 @@ impl Region {
 
     /// The tensor's offset in its buffer, in elements.
     pub(crate) fn offset(&self) -> usize {
-        self.start / self.desc.dtype.block_bytes()
+        self.start / self.desc.dtype.block_bytes() * self.desc.dtype.block_elements()
+    }
+
+    /// The tensor with each block as one element; itself for a plain type.
+    fn units(&self) -> (Dims, Dims) {
+        let elements = self.desc.dtype.block_elements();
+        let (mut shape, mut strides) = (self.desc.shape, self.desc.strides);
+        if let Some(axis) = self.desc.block_axis() {
+            shape[axis] /= elements;
+            strides.iter_mut().for_each(|s| *s /= elements);
+            strides[axis] = 1;
+        }
+        (shape, strides)
     }
 
     /// The tensor's bytes within those of the buffer; empty where the buffer is too short.
@@ -84,10 +106,11 @@ impl Region {
         image
     }
 
-    /// The first byte of each element within the span, in logical row-major order.
+    /// The first byte of each element (or block) within the span, in logical row-major order.
     pub(crate) fn positions(&self) -> Vec<usize> {
         let mut all = if self.desc.is_empty() { Vec::new() } else { vec![0] };
-        for (&size, &stride) in self.desc.shape.iter().zip(self.desc.strides.iter()) {
+        let (shape, strides) = self.units();
+        for (&size, &stride) in shape.iter().zip(strides.iter()) {
             all = all.iter().flat_map(|&at| (0..size).map(move |i| at + i * stride)).collect();
         }
         all.iter_mut().for_each(|at| *at *= self.desc.dtype.block_bytes());
@@ -128,7 +151,7 @@ impl Region {
         Some(format!("{name}: wrote between its elements, at byte {at} of its span"))
     }
 
-    /// Logical indices of elements that still hold the poison of their run, in every one of `runs`
+    /// Logical numbers of elements (or blocks) that still hold the poison of their run, in every one of `runs`
     /// (poison and bytes of the buffer afterwards).
     pub(crate) fn unwritten(&self, runs: &[(Poison, &[u8])]) -> Vec<usize> {
         let size = self.desc.dtype.block_bytes();
@@ -143,14 +166,27 @@ impl Region {
 
     /// The index in the logical shape of row-major element `flat`.
     pub(crate) fn index_of(&self, flat: usize) -> Vec<usize> {
-        let mut rest = flat;
-        let mut index = vec![0; self.desc.rank()];
-        for (i, &size) in self.desc.shape.iter().enumerate().rev() {
-            index[i] = rest % size.max(1);
-            rest /= size.max(1);
+        index_in(&self.desc.shape, flat)
+    }
+
+    /// The index of the first element of number `flat` of [`positions`](Self::positions).
+    pub(crate) fn index_of_unit(&self, flat: usize) -> Vec<usize> {
+        let mut index = index_in(&self.units().0, flat);
+        if let Some(axis) = self.desc.block_axis() {
+            index[axis] *= self.desc.dtype.block_elements();
         }
         index
     }
+}
+
+fn index_in(shape: &[usize], flat: usize) -> Vec<usize> {
+    let mut rest = flat;
+    let mut index = vec![0; shape.len()];
+    for (i, &size) in shape.iter().enumerate().rev() {
+        index[i] = rest % size.max(1);
+        rest /= size.max(1);
+    }
+    index
 }
 
 #[cfg(test)]
@@ -185,6 +221,26 @@ mod tests {
             let mut after = before.clone();
             after[at] = 0;
             assert_eq!(region.trespass("y", &before, &after).is_none(), own.contains(&at), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn regions_of_blocks_count_in_blocks() {
+        for dtype in DType::BLOCKS {
+            let (block, bytes) = (dtype.block_elements(), dtype.block_bytes());
+            // Two columns of two blocks each, with a gap of one block between them.
+            let desc = TensorDesc::strided(dtype, &[2 * block, 2], &[1, 3 * block]).unwrap();
+            let region = Region::new(desc, 3).unwrap();
+            assert!(region.start >= GUARD && region.offset() * bytes == region.start * block);
+            assert_eq!(region.start % 256, 3 * bytes % 256, "{dtype}");
+            assert_eq!(region.positions(), [0, 3 * bytes, bytes, 4 * bytes]);
+            assert_eq!(region.index_of_unit(3), [block, 1]);
+            let before = region.image(None, Poison::Ones);
+            let mut after = before.clone();
+            after[region.start + 2 * bytes] = 0;
+            assert!(region.trespass("y", &before, &after).unwrap().contains("between"));
+            let alternate = region.image(None, Poison::Alternate);
+            assert_eq!(region.unwritten(&[(Poison::Ones, &before), (Poison::Alternate, &alternate)]), [0, 1, 2, 3]);
         }
     }
 

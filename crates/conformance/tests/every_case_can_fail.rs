@@ -63,10 +63,12 @@ fn nearly_every_element_is_checked() {
     }
 }
 
-/// Bounds are tight enough to see a relative error of 1/16 in typical data.
+/// Bounds are tight enough to see a relative error of 1/16 in typical data. Numbers that become
+/// blocks have the step of their format instead.
 #[test]
 fn bounds_of_normal_data_are_tight() {
-    for case in counted().filter(|c| c.data.name() == "normal") {
+    let makes_blocks = |c: &Case| c.desc.outputs[0].dtype.is_block();
+    for case in counted().filter(|c| c.data.name() == "normal" && !makes_blocks(c)) {
         for e in evaluate(&case).iter().filter(|e| is_checked(e)) {
             let finite = || e.values.iter().zip(&e.bounds).filter(|(v, b)| b.is_finite() && v.abs() > 1e-3);
             let loose = finite().filter(|(v, b)| **b > v.abs() / 16.0).count();

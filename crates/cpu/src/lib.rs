@@ -12,6 +12,7 @@
 //! serve an operation, and the conformance suite runs each of them.
 
 mod backend;
+mod blocks;
 mod buffer;
 mod device;
 mod kernels;

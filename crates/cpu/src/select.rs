@@ -8,7 +8,8 @@ use std::sync::Arc;
 use unisono_core::{Error, ErrorKind, KernelChoice, Op, OpDesc, Reason, Result, TensorDesc};
 
 use crate::kernels::{
-    KernelFn, attention, choose, elementwise, integer, matmul, movement, norm, reduce, rope, small, softmax,
+    KernelFn, attention, block_move, block_rows, choose, elementwise, experts, integer, matmul, movement, norm, reduce,
+    rope, small, softmax,
 };
 
 /// Rows of `a` up to which reading the other operand in place beats the packed product.
@@ -34,10 +35,16 @@ impl Candidate {
 
 /// Every kernel that can serve the valid operation `desc`, the best first.
 pub(crate) fn candidates(desc: &OpDesc) -> Vec<Candidate> {
-    if desc.inputs.iter().chain(&desc.outputs).any(|d| d.dtype.is_block()) {
-        return Vec::new();
-    }
+    let blocks = desc.inputs.iter().chain(&desc.outputs).any(|d| d.dtype.is_block());
     let list: Vec<Entry> = match &desc.op {
+        Op::Copy if blocks && movement::is_block_copy(&desc.inputs[0], &desc.outputs[0]) => {
+            vec![("bytes", movement::copy_bytes), ("blocks", block_move::copy)]
+        }
+        Op::Copy if blocks => vec![("blocks", block_move::copy)],
+        Op::GatherRows if blocks => vec![("blocks", block_move::gather_rows)],
+        Op::ScatterRows if blocks => vec![("blocks", block_move::scatter_rows)],
+        Op::MatMulId => experts(desc),
+        op if blocks && !matches!(op, Op::MatMul | Op::Linear(_)) => Vec::new(),
         Op::Copy if movement::is_block_copy(&desc.inputs[0], &desc.outputs[0]) => {
             vec![("bytes", movement::copy_bytes), ("strided", movement::copy)]
         }
@@ -82,11 +89,26 @@ fn products(desc: &OpDesc) -> Vec<Entry> {
     let unit = |d: &TensorDesc, axis: usize| d.strides[axis] == 1 || d.shape[axis] <= 1;
     let few = a.shape[r - 2] <= FEW_ROWS;
     let mut list: Vec<Entry> = vec![("gemm", matmul::product)];
+    if b.dtype.is_block() {
+        list.insert(if few { 0 } else { 1 }, ("block_rows", block_rows::block_rows));
+        return list;
+    }
     if unit(b, r - 1) {
         list.insert(if few { 0 } else { list.len() }, ("add_rows", small::add_rows));
     }
     if unit(b, r - 2) {
         list.insert(if few { 0 } else { list.len() }, ("dot_rows", small::dot_rows));
+    }
+    list
+}
+
+fn experts(desc: &OpDesc) -> Vec<Entry> {
+    let (b, ids) = (&desc.inputs[1], &desc.inputs[2]);
+    let mut list: Vec<Entry> = vec![("gemm", experts::gemm_experts)];
+    if b.dtype.is_block() || b.strides[1] == 1 || b.shape[1] <= 1 {
+        // Nobody knows how the rows are spread before they run; evenly is the best guess.
+        let few = ids.elements() <= FEW_ROWS * b.shape[0];
+        list.insert(if few { 0 } else { 1 }, ("dots", experts::dot_experts));
     }
     list
 }

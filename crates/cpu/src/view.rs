@@ -41,9 +41,11 @@ impl View {
         self.desc.strides[axis]
     }
 
-    /// Address of the element at `offset`.
+    /// Address of the element at `offset`, which is the first of its block in a block format.
     pub(crate) fn at(&self, offset: usize) -> *mut u8 {
-        self.ptr.wrapping_add(offset * self.desc.dtype.block_bytes())
+        let dtype = self.desc.dtype;
+        let units = if dtype.is_block() { offset / dtype.block_elements() } else { offset };
+        self.ptr.wrapping_add(units * dtype.block_bytes())
     }
 
     /// The elements from `offset` on, `stride` apart.

@@ -3,10 +3,12 @@
 
 mod attention;
 mod binary;
+mod blocks;
 mod casts;
 mod compare;
 mod constant;
 mod draft;
+mod experts;
 mod functions;
 mod integer;
 mod layout;
@@ -47,6 +49,8 @@ fn try_all() -> Result<Vec<Case>> {
     for family in [
         matmul::cases,
         linear::cases,
+        experts::cases,
+        blocks::cases,
         attention::cases,
         softmax::cases,
         norm::cases,
@@ -116,7 +120,7 @@ mod tests {
     fn levels_have_their_sizes_and_every_family_is_in_both() {
         let cases = try_all().unwrap();
         let quick = cases.iter().filter(|c| c.level == Level::Quick).count();
-        assert!((450..=1200).contains(&quick), "{quick} quick cases");
+        assert!((450..=1400).contains(&quick), "{quick} quick cases");
         assert!(cases.len() >= 2500, "{} cases", cases.len());
         let mut families: HashMap<&str, [usize; 3]> = HashMap::new();
         for c in &cases {

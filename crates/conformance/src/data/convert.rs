@@ -3,8 +3,16 @@
 
 use unisono_core::{DType, TensorDesc};
 
-/// The elements stored in `bytes`, in storage order; a partial element at the end is left out.
+use super::blocks::decode_block;
+
+/// The elements stored in `bytes`, in storage order; a partial element (or block) at the end is left
+/// out.
 pub fn decode(dtype: DType, bytes: &[u8]) -> Vec<f64> {
+    if dtype.is_block() {
+        let mut values = Vec::with_capacity(bytes.len() / dtype.block_bytes() * dtype.block_elements());
+        bytes.chunks_exact(dtype.block_bytes()).for_each(|b| decode_block(dtype, b, &mut values));
+        return values;
+    }
     bytes.chunks_exact(dtype.block_bytes()).map(|b| decode_one(dtype, b)).collect()
 }
 
@@ -28,7 +36,7 @@ fn word(b: &[u8]) -> u32 {
     b.iter().rev().fold(0, |w, &byte| w << 8 | u32::from(byte))
 }
 
-fn f16_to_f64(bits: u16) -> f64 {
+pub(super) fn f16_to_f64(bits: u16) -> f64 {
     let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
     let mantissa = f64::from(bits & 0x3FF);
     sign * match (bits >> 10) & 0x1F {
@@ -47,6 +55,12 @@ pub fn read_logical(desc: &TensorDesc, bytes: &[u8]) -> Option<Vec<f64>> {
     }
     let size = desc.dtype.block_bytes();
     let mut values = Vec::with_capacity(desc.elements());
+    if desc.dtype.is_block() {
+        // Positions count elements; the span is a whole number of blocks.
+        let stored = decode(desc.dtype, &bytes[..desc.span_bytes() as usize]);
+        for_each_position(desc, &desc.shape, |_, at| values.push(stored[at]));
+        return Some(values);
+    }
     for_each_position(desc, &desc.shape, |_, at| {
         values.push(decode_one(desc.dtype, &bytes[at * size..(at + 1) * size]));
     });

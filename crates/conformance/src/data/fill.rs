@@ -2,6 +2,7 @@
 
 use unisono_core::{DType, TensorDesc};
 
+use super::block_fill::{Scales, block};
 use super::convert::{encode, for_each_position};
 use super::{POISON_BYTE, Stream};
 
@@ -41,6 +42,8 @@ pub(crate) enum Fill {
     /// Cosine (`sine` false) or sine of a random angle from rational functions, alike on every
     /// platform; both tables share `angles`.
     Circle { sine: bool },
+    /// Ready blocks: random codes under scales of this kind.
+    Blocks(Scales),
 }
 
 impl Fill {
@@ -135,8 +138,8 @@ impl Fill {
                 let t = 2.0 * Stream::new("circle", 0).unit(i) - 1.0;
                 (if sine { 2.0 * t } else { 1.0 - t * t }) / (1.0 + t * t)
             }
-            // Handled as bit patterns.
-            Fill::Bits { .. } | Fill::Integral(_) => 0.0,
+            // Handled as bit patterns and as bytes.
+            Fill::Bits { .. } | Fill::Integral(_) | Fill::Blocks(_) => 0.0,
         }
     }
 }
@@ -167,6 +170,10 @@ pub(crate) fn fill_bytes(desc: &TensorDesc, fill: &Fill, stream: &Stream) -> Vec
     }
     let distinct: Vec<usize> =
         desc.shape.iter().zip(desc.strides.iter()).map(|(&d, &s)| if s == 0 { 1 } else { d }).collect();
+    if desc.dtype.is_block() {
+        fill_blocks(desc, fill, stream, &distinct, &mut bytes);
+        return bytes;
+    }
     let weights = desc.shape.contiguous_strides();
     for_each_position(desc, &distinct, |index, at| {
         let i = index.iter().zip(weights.iter()).map(|(&i, &w)| i * w).sum::<usize>();
@@ -174,6 +181,21 @@ pub(crate) fn fill_bytes(desc: &TensorDesc, fill: &Fill, stream: &Stream) -> Vec
         bytes[at * size..(at + 1) * size].copy_from_slice(&bits[..size]);
     });
     bytes
+}
+
+/// Fills block by block; the number of a block is the logical number of its first element. Fills
+/// for numbers give blocks of ordinary scales.
+fn fill_blocks(desc: &TensorDesc, fill: &Fill, stream: &Stream, distinct: &[usize], bytes: &mut [u8]) {
+    let (size, elements) = (desc.dtype.block_bytes(), desc.dtype.block_elements());
+    let scales = if let Fill::Blocks(scales) = *fill { scales } else { Scales::Normal };
+    let weights = desc.shape.contiguous_strides();
+    for_each_position(desc, distinct, |index, at| {
+        if at % elements == 0 {
+            let first = index.iter().zip(weights.iter()).map(|(&i, &w)| i * w).sum::<usize>();
+            let block = block(desc.dtype, scales, stream, first as u64);
+            bytes[at / elements * size..][..size].copy_from_slice(&block);
+        }
+    });
 }
 
 #[cfg(test)]
@@ -217,6 +239,38 @@ mod tests {
         assert_eq!([stray[1], stray[4], stray[7]], [4.0, -1.0, f64::from(i32::MAX)]);
         let pairs = values(&Fill::Cancel { axis: 0, scale: 1e4 }, DType::F32, &[4, 3]);
         assert!((0..3).all(|j| (pairs[j] + pairs[3 + j]).abs() <= pairs[j].abs() / 500.0));
+    }
+
+    #[test]
+    fn blocks_are_valid_and_keep_their_class() {
+        for dtype in DType::BLOCKS {
+            let x = |scales| values(&Fill::Blocks(scales), dtype, &[3, 2048]);
+            let size = |x: &[f64]| x.iter().map(|x| x.abs()).sum::<f64>() / x.len() as f64;
+            let exact = x(Scales::Exact);
+            assert!(exact.iter().all(|x| x.fract() == 0.0) && size(&exact) < 240.0, "{dtype}: {}", size(&exact));
+            assert!(exact.iter().any(|&x| x < 0.0) && exact.iter().any(|&x| x > 0.0), "{dtype}");
+            let normal = size(&x(Scales::Normal));
+            assert!((0.2..3.0).contains(&normal), "{dtype}: {normal}");
+            assert!(x(Scales::Zero).iter().all(|&x| x == 0.0), "{dtype}");
+            assert!(x(Scales::Max).iter().all(|x| x.is_finite()) && size(&x(Scales::Max)) > 1e5, "{dtype}");
+            let least = size(&x(Scales::Subnormal));
+            assert!(least > 0.0 && least < 1.0, "{dtype}: {least}");
+        }
+    }
+
+    #[test]
+    fn blocks_do_not_depend_on_strides() {
+        let plain = TensorDesc::contiguous(DType::Q4_0, &[4, 64]).unwrap();
+        let gappy = TensorDesc::strided(DType::Q4_0, &[4, 64], &[96, 1]).unwrap();
+        let [a, b] = [plain, gappy].map(|desc| {
+            let bytes = fill_bytes(&desc, &Fill::Blocks(Scales::Normal), &Stream::new("test", 0));
+            read_logical(&desc, &bytes).unwrap()
+        });
+        assert_eq!(a, b);
+        let turned = gappy.transposed(0, 1).unwrap();
+        let bytes = fill_bytes(&gappy, &Fill::Blocks(Scales::Normal), &Stream::new("test", 0));
+        let columns = read_logical(&turned, &bytes).unwrap();
+        assert!((0..256).all(|i| columns[i] == a[i % 4 * 64 + i / 4]));
     }
 
     /// A change of the generator changes every published result; this pins it.

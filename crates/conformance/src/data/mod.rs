@@ -3,9 +3,13 @@
 //! An element is a pure function of (case id, operand, logical index), made of integer arithmetic
 //! and correctly rounded operations only, so it is the same on every platform and needs no state.
 
+mod block_fill;
+mod blocks;
 mod convert;
 mod fill;
 
+pub(crate) use block_fill::Scales;
+pub(crate) use blocks::{E2M1, e8m0};
 pub use convert::{decode, read_integers, read_logical};
 pub(crate) use convert::{encode, f32_to_bf16_bits, f32_to_f16_bits, for_each_position};
 pub(crate) use fill::{Fill, fill_bytes};

@@ -18,6 +18,8 @@ struct Product<'a> {
     m: usize,
     k: usize,
     n: usize,
+    /// Roundings that decoding an element of b from its block adds.
+    decoding: usize,
     /// Whether all elements are integers, so that sums below 2²⁴ are exact in any order.
     integers: bool,
 }
@@ -27,7 +29,8 @@ impl Product<'_> {
         let r = a.desc.rank();
         let [m, k, n] = [a.desc.shape[r - 2], a.desc.shape[r - 1], b.desc.shape[r - 1]];
         let integers = a.values.iter().chain(&b.values).all(|x| x.fract() == 0.0);
-        Product { a, b, m, k, n, integers }
+        let decoding = if b.desc.dtype.is_block() { 2 } else { 0 };
+        Product { a, b, m, k, n, decoding, integers }
     }
 
     /// Calls `f` with each element's row-major number, `Σ ab` and `Σ |ab|`.
@@ -62,7 +65,7 @@ impl Product<'_> {
         if self.integers && size <= EXACT_SUM {
             return (0.0, 0.0);
         }
-        let terms = self.k + extra;
+        let terms = self.k + self.decoding + extra;
         let flushed = terms as f64 * FLOOR;
         (gamma(terms) * size + flushed, probable(terms) * size + flushed)
     }
@@ -75,6 +78,27 @@ pub(super) fn matmul(a: &Tensor, b: &Tensor, out: &TensorDesc) -> Expected {
         let (bound, quality) = product.errors(0, size);
         y.push(sum, bound, quality);
     });
+    y.finish()
+}
+
+/// Each row of a with the matrix that its id names; zeros where there is none.
+pub(super) fn matmul_id(a: &Tensor, b: &Tensor, ids: &Tensor, out: &TensorDesc) -> Expected {
+    let mut y = Elements::new(out.dtype, out.elements());
+    let product = Product::new(a, b);
+    let (k, n, experts) = (product.k, product.n, b.desc.shape[0]);
+    for (row, &id) in ids.values.iter().enumerate() {
+        let known = id >= 0.0 && id < experts as f64;
+        for j in 0..n {
+            let (mut sum, mut size) = (0.0, 0.0);
+            for p in 0..if known { k } else { 0 } {
+                let term = a.values[row * k + p] * b.values[(id as usize * k + p) * n + j];
+                sum += term;
+                size += term.abs();
+            }
+            let (bound, quality) = if known { product.errors(0, size) } else { (0.0, 0.0) };
+            y.push(sum, bound, quality);
+        }
+    }
     y.finish()
 }
 
@@ -134,6 +158,17 @@ mod tests {
         assert_eq!((y.values[0], y.bounds[0]), (-9.0, 0.0));
         let y = matmul(&tensor(&[1, 0], &[]), &tensor(&[0, 1], &[]), &out);
         assert_eq!((y.values[0], y.bounds[0]), (0.0, 0.0));
+    }
+
+    #[test]
+    fn experts_by_hand() {
+        let a = tensor(&[2, 2, 2], &[1.0, 2.0, 1.0, 2.0, 3.0, 4.0, 3.0, 4.0]);
+        let b = tensor(&[2, 2, 1], &[1.0, 10.0, 5.0, -1.0]);
+        let ids = tensor(&[2, 2], &[1.0, 0.0, -1.0, 2.0]);
+        let out = TensorDesc::contiguous(DType::F32, &[2, 2, 1]).unwrap();
+        let y = matmul_id(&a, &b, &ids, &out);
+        assert_eq!(y.values, [3.0, 21.0, 0.0, 0.0]);
+        assert_eq!(y.bounds, [0.0; 4]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod integer;
 mod linear;
 mod movement;
 mod norm;
+mod quantise;
 mod reduce;
 mod rope;
 mod softmax;
@@ -108,6 +109,7 @@ pub(crate) fn evaluate(desc: &OpDesc, inputs: &[Vec<u8>], initial: &[Option<Vec<
         Op::AddRmsNorm(op) => norm::add_rms_norm(op.eps, &x, &desc.outputs),
         Op::Rope(op) => vec![rope::rope(op, &x, out)],
         Op::MatMul => vec![linear::matmul(&x[0], &x[1], out)],
+        Op::MatMulId => vec![linear::matmul_id(&x[0], &x[1], &x[2], out)],
         Op::Linear(op) => vec![linear::linear(op, &x, out)],
         Op::Attention(op) => vec![attention::attention(op, &x, out)],
         other => return Err(Error::internal(format!("the oracle does not know {}", other.name()))),

@@ -4,8 +4,8 @@ use unisono_core::{DType, TensorDesc};
 
 use unisono_core::op::Pad;
 
-use super::{Tensor, integer};
-use crate::bound::{FLOOR, smallest_normal};
+use super::{Tensor, integer, quantise};
+use crate::bound::{Elements, FLOOR, U, holds, smallest_normal};
 use crate::check::Expected;
 use crate::data::{f32_to_bf16_bits, f32_to_f16_bits, for_each_position};
 
@@ -31,8 +31,36 @@ pub(super) fn moved(from: DType, to: DType, values: Vec<f64>) -> Expected {
     Expected { values, bounds: zeros.clone(), quality: zeros, flush_below, signed_zero, integers: None }
 }
 
+/// Decoded blocks as `to` stores them. What f32 holds is rounded once, as in a cast; a difference
+/// of two products that it does not hold is one operation in f32 before that.
+fn decoded(to: DType, values: impl IntoIterator<Item = f64>) -> Expected {
+    let mut y = Elements::new(to, 0);
+    for v in values {
+        if holds(DType::F32, v) {
+            y.push_exact(cast(DType::F32, to, v), 0.0, 0.0);
+        } else {
+            let error = (v.abs() * U).max(FLOOR * U);
+            y.push(v, error, error);
+        }
+    }
+    y.finish()
+}
+
+/// Numbers that are stored as blocks: their distance is bounded.
+fn quantised(to: DType, desc: &TensorDesc, axis: usize, values: &[f64]) -> Expected {
+    let bounds = quantise::bounds(to, desc, axis, values);
+    let quality = bounds.clone();
+    Expected { values: values.to_vec(), bounds, quality, flush_below: FLOOR, ..Expected::default() }
+}
+
 pub(super) fn copy(x: &Tensor, out: &TensorDesc) -> Expected {
     let (from, to) = (x.desc.dtype, out.dtype);
+    if from.is_block() && !to.is_block() {
+        return decoded(to, x.values.iter().copied());
+    }
+    if let (false, Some(axis)) = (from.is_block(), out.block_axis()) {
+        return quantised(to, &x.desc, axis, &x.values);
+    }
     moved(from, to, x.values.iter().map(|&v| cast(from, to, v)).collect())
 }
 
@@ -83,6 +111,10 @@ pub(super) fn gather_rows(table: &Tensor, indices: &Tensor, out: &TensorDesc) ->
     let (from, to) = (table.desc.dtype, out.dtype);
     let width: usize = table.desc.shape[1..].iter().product();
     let mut values = Vec::with_capacity(out.elements());
+    if from.is_block() {
+        let rows = indices.values.iter().map(|&index| row(index, table.desc.shape[0]));
+        return decoded(to, rows.flat_map(|r| (0..width).map(move |c| r.map_or(0.0, |r| table.values[r * width + c]))));
+    }
     for &index in &indices.values {
         match row(index, table.desc.shape[0]) {
             Some(r) => values.extend(table.values[r * width..(r + 1) * width].iter().map(|&v| cast(from, to, v))),
@@ -95,6 +127,19 @@ pub(super) fn gather_rows(table: &Tensor, indices: &Tensor, out: &TensorDesc) ->
 pub(super) fn scatter_rows(src: &Tensor, indices: &Tensor, dst: &Tensor) -> Expected {
     let (from, to) = (src.desc.dtype, dst.desc.dtype);
     let width: usize = src.desc.shape[1..].iter().product();
+    if let (false, Some(axis)) = (from.is_block(), dst.desc.block_axis()) {
+        let rows = quantised(to, &src.desc, axis, &src.values);
+        let zeros = vec![0.0; dst.values.len()];
+        let mut y = Expected { values: dst.values.clone(), bounds: zeros.clone(), quality: zeros, ..rows };
+        for (i, &index) in indices.values.iter().enumerate() {
+            if let Some(r) = row(index, dst.desc.shape[0]) {
+                y.values[r * width..][..width].copy_from_slice(&rows.values[i * width..][..width]);
+                y.bounds[r * width..][..width].copy_from_slice(&rows.bounds[i * width..][..width]);
+            }
+        }
+        y.quality.clone_from(&y.bounds);
+        return y;
+    }
     let mut values = dst.values.clone();
     for (i, &index) in indices.values.iter().enumerate() {
         if let Some(r) = row(index, dst.desc.shape[0]) {

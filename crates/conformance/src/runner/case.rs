@@ -238,7 +238,7 @@ fn difference(tensors: &Tensors, first: &Run, other: &Run) -> Option<String> {
         let (a, b) = (region.elements(&first.after[i]), region.elements(&other.after[i]));
         let size = region.desc.dtype.block_bytes();
         let at = a.chunks(size).zip(b.chunks(size)).position(|(a, b)| a != b);
-        at.map(|at| format!("output {i} at {:?}", region.index_of(at)))
+        at.map(|at| format!("output {i} at {:?}", region.index_of_unit(at)))
     })
 }
 
@@ -256,7 +256,7 @@ fn unwritten(tensors: &Tensors, i: usize, name: &str, expected: &Expected, runs:
         missing.retain(|&at| float && expected.values.get(at).is_some_and(|v| !v.is_nan()));
     }
     let first = *missing.first()?;
-    Some(format!("{name}: {} elements were not written, the first at {:?}", missing.len(), region.index_of(first)))
+    Some(format!("{name}: {} elements were not written, the first at {:?}", missing.len(), region.index_of_unit(first)))
 }
 
 /// Keeps the element with the largest error/bound of all outputs.

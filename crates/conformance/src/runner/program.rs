@@ -108,6 +108,9 @@ fn run_on_host(program: &Program, bindings: &[(SlotId, usize)], buffers: &mut [H
         let initial: Vec<Option<Vec<u8>>> = step.outputs.iter().enumerate().map(former).collect();
         let expected = oracle::evaluate(&step.desc(), &inputs, &initial)?;
         for (operand, expected) in step.outputs.iter().zip(expected) {
+            if operand.desc.dtype.is_block() {
+                return Err(Error::invalid("a scenario computes numbers, not blocks"));
+            }
             let region = crate::arena::Region::new(operand.desc, 0)?;
             let (start, size) = (operand.byte_range().start as usize, operand.desc.dtype.block_bytes());
             for (at, value) in region.positions().into_iter().zip(expected.values) {

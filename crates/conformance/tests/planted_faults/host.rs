@@ -408,6 +408,18 @@ impl Host {
             }
             Op::Rope(op) => self.rope(op, x),
             Op::MatMul => self.matmul(&x[0], &x[1]),
+            Op::MatMulId => {
+                let (k, n) = (x[1].shape[1], x[1].shape[2]);
+                let mut y = Vec::new();
+                for (i, &id) in x[2].x.iter().enumerate() {
+                    let expert = self.row_index(id, x[1].shape[0]);
+                    let column = |j: usize, e: usize| (0..k).map(move |p| (e * k + p) * n + j);
+                    let product =
+                        |j: usize, e: usize| self.dot(x[0].row(i).iter().copied(), column(j, e).map(|at| x[1].x[at]));
+                    y.extend((0..n).map(|j| expert.map_or(0.0, |e| product(j, e))));
+                }
+                T { shape: case.desc.outputs[0].shape.to_vec(), x: y }
+            }
             Op::Linear(op) => self.linear(op, x),
             Op::Attention(op) => self.attention(op, x),
             other => panic!("no host kernel for {}", other.name()),

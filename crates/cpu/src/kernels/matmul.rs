@@ -9,6 +9,7 @@ use unisono_core::op::Activation;
 
 use super::gemm::{Block, gemm};
 use super::{BLOCK, Launch};
+use crate::blocks;
 use crate::scratch::with_scratch;
 use crate::simd::convert::Run;
 use crate::simd::{Simd, math, reduce};
@@ -100,7 +101,7 @@ impl<'a> Product<'a> {
     }
 }
 
-/// Rows `first..first + rows` and columns `0..cols` (from `offset` on) of a strided matrix as an
+/// Rows `first..first + rows` (whole blocks of a block format) and columns `0..cols` (from `offset` on) of a strided matrix as an
 /// `f32` block: in place, or converted into `buffer`.
 ///
 /// # Safety
@@ -115,6 +116,13 @@ pub(crate) unsafe fn panel(
 ) -> Block {
     if v.dtype() == unisono_core::DType::F32 {
         return Block { ptr: v.at(offset).cast(), row, col };
+    }
+    if v.dtype().is_block() {
+        for (c, to) in buffer.chunks_mut(rows).enumerate().take(cols) {
+            // SAFETY: the caller's promise; blocks lie along the rows, which start and end with one.
+            unsafe { blocks::decode(simd, v.dtype(), v.at(offset + c * col), to) };
+        }
+        return Block { ptr: buffer.as_mut_ptr(), row: 1, col: rows };
     }
     // Load along the dimension that is contiguous, and keep that layout.
     if row == 1 && col != 1 {

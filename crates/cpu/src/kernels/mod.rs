@@ -5,9 +5,12 @@
 //! program's own checks and the bindings' see to that before anything runs.
 
 pub(crate) mod attention;
+pub(crate) mod block_move;
+pub(crate) mod block_rows;
 pub(crate) mod cast;
 pub(crate) mod choose;
 pub(crate) mod elementwise;
+pub(crate) mod experts;
 pub(crate) mod gemm;
 pub(crate) mod integer;
 pub(crate) mod matmul;

@@ -17,7 +17,7 @@ pub(crate) fn copy(launch: &Launch<'_>) {
 pub(crate) fn copy_bytes(launch: &Launch<'_>) {
     const PIECE: usize = 64 * 1024;
     let (x, y) = (&launch.inputs[0], &launch.outputs[0]);
-    let bytes = y.desc.elements() * y.dtype().block_bytes();
+    let bytes = y.desc.span_bytes() as usize;
     split(launch.pool, bytes.div_ceil(PIECE), PIECE / 4, &|pieces| {
         let (start, end) = (pieces.start * PIECE, bytes.min(pieces.end * PIECE));
         // SAFETY: both operands are contiguous and have `bytes` bytes; pieces are disjoint.
@@ -177,9 +177,16 @@ fn put_row(simd: Simd, nest: &Nest<2>, x: Option<&View>, y: &View) {
     });
 }
 
+/// Zeros everywhere.
+pub(crate) fn clear(pool: &Pool, y: &View) {
+    let nest = Nest::new(&y.desc.shape, [&y.desc.strides]);
+    // SAFETY: the run lies inside `y`.
+    for_runs(pool, &nest, &|[offset], n, [stride]| unsafe { clear_run(y.run(offset, stride), n) });
+}
+
 /// # Safety
 /// `n` elements of `y` are writable.
-unsafe fn clear_run(y: Run, n: usize) {
+pub(crate) unsafe fn clear_run(y: Run, n: usize) {
     let size = y.dtype.block_bytes();
     for i in 0..n {
         // SAFETY: element `i` is writable; zero is all bits clear for every dtype.

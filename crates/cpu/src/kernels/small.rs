@@ -99,7 +99,7 @@ pub(crate) fn add_rows(launch: &Launch<'_>) {
 }
 
 /// The rows of `a` as contiguous `f32`, in place where they are stored so, and their distance.
-fn rows_of_a(p: &Product<'_>, offset: usize, buffer: &mut [f32]) -> (*const f32, usize) {
+pub(super) fn rows_of_a(p: &Product<'_>, offset: usize, buffer: &mut [f32]) -> (*const f32, usize) {
     let [row, col] = Product::matrix_strides(p.a);
     let first = p.a.run(offset, if p.k == 1 { 1 } else { col });
     if first.is_plain() {

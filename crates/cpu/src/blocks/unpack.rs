@@ -1,0 +1,258 @@
+//! From the bytes of a block to [`Codes`], one function per format.
+//!
+//! The loops are plain so that compilers turn them into byte-wide vector code; the flag says
+//! whether they are compiled for AVX2, FMA and F16C.
+
+use half::f16;
+
+use super::{Codes, E2M1, IQ4};
+
+/// A block format.
+pub(super) trait Format {
+    /// Elements of a block.
+    const ELEMENTS: usize;
+    /// Bytes of a block.
+    const BYTES: usize;
+    /// Whether every offset is 0.
+    const CENTRED: bool;
+    /// Unpacks `b`, which has [`BYTES`](Self::BYTES) bytes.
+    fn unpack<const FMA: bool>(b: &[u8], to: &mut Codes);
+}
+
+/// The f16 at byte `at`.
+#[inline(always)]
+fn half<const FMA: bool>(b: &[u8], at: usize) -> f32 {
+    let bits = u16::from_le_bytes([b[at], b[at + 1]]);
+    #[cfg(target_arch = "x86_64")]
+    if FMA {
+        use std::arch::x86_64::{_mm_cvtph_ps, _mm_cvtsi32_si128, _mm_cvtss_f32};
+        #[inline]
+        #[target_feature(enable = "f16c")]
+        fn widen(bits: u16) -> f32 {
+            _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits))))
+        }
+        // SAFETY: the flag is set only where the processor has F16C.
+        return unsafe { widen(bits) };
+    }
+    f16::from_bits(bits).to_f32_const()
+}
+
+/// Low nibbles of 16 bytes, then the high ones, less `zero`.
+#[inline(always)]
+fn nibbles(qs: &[u8], zero: i8, code: &mut [i8]) {
+    for (i, &q) in qs[..16].iter().enumerate() {
+        code[i] = (q & 15) as i8 - zero;
+    }
+    for (i, &q) in qs[..16].iter().enumerate() {
+        code[16 + i] = (q >> 4) as i8 - zero;
+    }
+}
+
+/// The nibbles of 16 bytes, each replaced by its value in `table`.
+#[inline(always)]
+fn looked_up<const FMA: bool>(qs: &[u8], table: &[i8; 16], code: &mut [i8]) {
+    #[cfg(target_arch = "x86_64")]
+    if FMA {
+        use std::arch::x86_64::{
+            _mm_and_si128, _mm_loadu_si128, _mm_set1_epi8, _mm_shuffle_epi8, _mm_srli_epi16, _mm_storeu_si128,
+        };
+        #[inline]
+        #[target_feature(enable = "ssse3")]
+        fn shuffle(qs: &[u8; 16], table: &[i8; 16], low: &mut [i8; 16], high: &mut [i8; 16]) {
+            // SAFETY: all arrays have 16 bytes.
+            unsafe {
+                let (table, q) = (_mm_loadu_si128(table.as_ptr().cast()), _mm_loadu_si128(qs.as_ptr().cast()));
+                let mask = _mm_set1_epi8(15);
+                let upper = _mm_and_si128(_mm_srli_epi16::<4>(q), mask);
+                _mm_storeu_si128(low.as_mut_ptr().cast(), _mm_shuffle_epi8(table, _mm_and_si128(q, mask)));
+                _mm_storeu_si128(high.as_mut_ptr().cast(), _mm_shuffle_epi8(table, upper));
+            }
+        }
+        if let (Some(qs), [low, high]) = (qs.first_chunk::<16>(), code[..32].as_chunks_mut::<16>().0) {
+            // SAFETY: the flag is set only where the processor has AVX2.
+            unsafe { shuffle(qs, table, low, high) };
+        }
+        return;
+    }
+    for (i, &q) in qs[..16].iter().enumerate() {
+        code[i] = table[usize::from(q & 15)];
+        code[16 + i] = table[usize::from(q >> 4)];
+    }
+}
+
+/// Adds bit `i` of the four bytes to code `i`, as bit 4.
+#[inline(always)]
+fn fifth_bits(qh: &[u8], code: &mut [i8]) {
+    let qh = u32::from_le_bytes([qh[0], qh[1], qh[2], qh[3]]);
+    for (i, code) in code[..32].iter_mut().enumerate() {
+        *code += ((qh >> i & 1) << 4) as i8;
+    }
+}
+
+macro_rules! format {
+    ($name:ident, $elements:literal, $bytes:literal, $centred:literal, |$b:ident, $to:ident| $body:block) => {
+        pub(super) struct $name;
+        impl Format for $name {
+            const ELEMENTS: usize = $elements;
+            const BYTES: usize = $bytes;
+            const CENTRED: bool = $centred;
+            #[inline(always)]
+            fn unpack<const FMA: bool>($b: &[u8], $to: &mut Codes) {
+                let $b = &$b[..$bytes];
+                $body
+            }
+        }
+    };
+}
+
+format!(Q40, 32, 18, true, |b, to| {
+    nibbles(&b[2..], 8, &mut to.code);
+    to.factor[..2].fill(half::<FMA>(b, 0));
+});
+
+format!(Q41, 32, 20, false, |b, to| {
+    nibbles(&b[4..], 0, &mut to.code);
+    to.factor[..2].fill(half::<FMA>(b, 0));
+    to.offset[..2].fill(half::<FMA>(b, 2));
+});
+
+format!(Q50, 32, 22, true, |b, to| {
+    nibbles(&b[6..], 16, &mut to.code);
+    fifth_bits(&b[2..6], &mut to.code);
+    to.factor[..2].fill(half::<FMA>(b, 0));
+});
+
+format!(Q51, 32, 24, false, |b, to| {
+    nibbles(&b[8..], 0, &mut to.code);
+    fifth_bits(&b[4..8], &mut to.code);
+    to.factor[..2].fill(half::<FMA>(b, 0));
+    to.offset[..2].fill(half::<FMA>(b, 2));
+});
+
+format!(Q80, 32, 34, true, |b, to| {
+    for (code, &q) in to.code[..32].iter_mut().zip(&b[2..34]) {
+        *code = q as i8;
+    }
+    to.factor[..2].fill(half::<FMA>(b, 0));
+});
+
+/// Two-bit parts of q2_k and q3_k: four elements, 32 apart, in each byte.
+#[inline(always)]
+fn quarters(qs: &[u8], code: &mut [i8]) {
+    for h in 0..2 {
+        for j in 0..4 {
+            for l in 0..32 {
+                code[128 * h + 32 * j + l] = (qs[32 * h + l] >> (2 * j) & 3) as i8;
+            }
+        }
+    }
+}
+
+format!(Q2K, 256, 84, false, |b, to| {
+    quarters(&b[16..80], &mut to.code);
+    let (d, dmin) = (half::<FMA>(b, 80), half::<FMA>(b, 82));
+    for (g, &s) in b[..16].iter().enumerate() {
+        to.factor[g] = d * f32::from(s & 15);
+        to.offset[g] = -dmin * f32::from(s >> 4);
+    }
+});
+
+format!(Q3K, 256, 110, true, |b, to| {
+    quarters(&b[32..96], &mut to.code);
+    for part in 0..8 {
+        for (code, &bits) in to.code[32 * part..].iter_mut().zip(&b[..32]) {
+            *code += ((bits >> part & 1) << 2) as i8 - 4;
+        }
+    }
+    let (s, d) = (&b[96..108], half::<FMA>(b, 108));
+    for g in 0..16 {
+        let low = s[g % 8] >> (g / 8 * 4) & 15;
+        let high = s[8 + g % 4] >> (g / 4 * 2) & 3;
+        to.factor[g] = d * (f32::from(low | high << 4) - 32.0);
+    }
+});
+
+/// Factors and offsets of q4_k and q5_k, whose first 16 bytes are alike.
+#[inline(always)]
+fn six_bit_scales<const FMA: bool>(b: &[u8], to: &mut Codes) {
+    let (d, dmin, s) = (half::<FMA>(b, 0), half::<FMA>(b, 2), &b[4..16]);
+    for g in 0..8 {
+        let (scale, min) = if g < 4 {
+            (s[g] & 63, s[g + 4] & 63)
+        } else {
+            (s[g + 4] & 15 | (s[g - 4] >> 6) << 4, s[g + 4] >> 4 | (s[g] >> 6) << 4)
+        };
+        to.factor[2 * g..2 * g + 2].fill(d * f32::from(scale));
+        to.offset[2 * g..2 * g + 2].fill(-dmin * f32::from(min));
+    }
+}
+
+/// The nibbles of q4_k and q5_k: 32 low ones, then the high ones of the same bytes.
+#[inline(always)]
+fn halves(qs: &[u8], code: &mut [i8]) {
+    for j in 0..4 {
+        for l in 0..32 {
+            code[64 * j + l] = (qs[32 * j + l] & 15) as i8;
+        }
+        for l in 0..32 {
+            code[64 * j + 32 + l] = (qs[32 * j + l] >> 4) as i8;
+        }
+    }
+}
+
+format!(Q4K, 256, 144, false, |b, to| {
+    halves(&b[16..144], &mut to.code);
+    six_bit_scales::<FMA>(b, to);
+});
+
+format!(Q5K, 256, 176, false, |b, to| {
+    halves(&b[48..176], &mut to.code);
+    let qh = &b[16..48];
+    for g in 0..8 {
+        for (code, &bits) in to.code[32 * g..].iter_mut().zip(qh) {
+            *code += ((bits >> g & 1) << 4) as i8;
+        }
+    }
+    six_bit_scales::<FMA>(b, to);
+});
+
+format!(Q6K, 256, 210, true, |b, to| {
+    for h in 0..2 {
+        for j in 0..4 {
+            for l in 0..32 {
+                let low = b[64 * h + 32 * (j % 2) + l] >> (j / 2 * 4) & 15;
+                let high = b[128 + 32 * h + l] >> (2 * j) & 3;
+                to.code[128 * h + 32 * j + l] = (low | high << 4) as i8 - 32;
+            }
+        }
+    }
+    let d = half::<FMA>(b, 208);
+    for (factor, &s) in to.factor.iter_mut().zip(&b[192..208]) {
+        *factor = d * f32::from(s as i8);
+    }
+});
+
+format!(Iq4Nl, 32, 18, true, |b, to| {
+    looked_up::<FMA>(&b[2..], &IQ4, &mut to.code);
+    to.factor[..2].fill(half::<FMA>(b, 0));
+});
+
+format!(Iq4Xs, 256, 136, true, |b, to| {
+    let d = half::<FMA>(b, 0);
+    for g in 0..8 {
+        looked_up::<FMA>(&b[8 + 16 * g..], &IQ4, &mut to.code[32 * g..]);
+        let scale = b[4 + g / 2] >> (g % 2 * 4) & 15 | (b[2 + g / 4] >> (g % 4 * 2) & 3) << 4;
+        to.factor[2 * g..2 * g + 2].fill(d * (f32::from(scale) - 32.0));
+    }
+});
+
+format!(Mxfp4, 32, 17, true, |b, to| {
+    looked_up::<FMA>(&b[1..], &E2M1, &mut to.code);
+    to.factor[..2].fill(half_e8m0(b[0]));
+});
+
+/// Half of 2^(e − 127), since the codes are doubled.
+#[inline(always)]
+pub(super) fn half_e8m0(e: u8) -> f32 {
+    f32::from_bits(if e < 2 { 0x0020_0000 << e } else { u32::from(e - 1) << 23 })
+}

@@ -98,22 +98,22 @@ pub(crate) const ROWS: &[Row] = &[
     row("reduce_column", "reduce/column", &["inputs1"], 256, 0),
     row("reduce_column.sub", "reduce/column", &["inputs1", "sub"], 256, 0),
     row("argmax", "reduce/argmax", &["inputs1"], 256, 2048),
-    row("softmax", "softmax/softmax", &["inputs3"], 256, 2048),
-    row("softmax.sub", "softmax/softmax", &["inputs3", "sub"], 256, 2048),
-    Row { subgroups: true, ..row("softmax_subgroups", "softmax/softmax", &["inputs3", "subgroups"], 256, 1024) },
+    row("softmax", "softmax/softmax", &["inputs4"], 256, 2048),
+    row("softmax.sub", "softmax/softmax", &["inputs4", "sub"], 256, 2048),
+    Row { subgroups: true, ..row("softmax_subgroups", "softmax/softmax", &["inputs4", "subgroups"], 256, 1024) },
     Row {
         subgroups: true,
-        ..row("softmax_subgroups.sub", "softmax/softmax", &["inputs3", "subgroups", "sub"], 256, 1024)
+        ..row("softmax_subgroups.sub", "softmax/softmax", &["inputs4", "subgroups", "sub"], 256, 1024)
     },
-    row("softmax_cached", "softmax/softmax", &["inputs3", "cached"], 256, 10240),
-    row("softmax_cached.sub", "softmax/softmax", &["inputs3", "cached", "sub"], 256, 10240),
+    row("softmax_cached", "softmax/softmax", &["inputs4", "cached"], 256, 10240),
+    row("softmax_cached.sub", "softmax/softmax", &["inputs4", "cached", "sub"], 256, 10240),
     Row {
         subgroups: true,
-        ..row("softmax_cached_subgroups", "softmax/softmax", &["inputs3", "cached", "subgroups"], 256, 9216)
+        ..row("softmax_cached_subgroups", "softmax/softmax", &["inputs4", "cached", "subgroups"], 256, 9216)
     },
     Row {
         subgroups: true,
-        ..row("softmax_cached_subgroups.sub", "softmax/softmax", &["inputs3", "cached", "subgroups", "sub"], 256, 9216)
+        ..row("softmax_cached_subgroups.sub", "softmax/softmax", &["inputs4", "cached", "subgroups", "sub"], 256, 9216)
     },
     row("rms_norm", "norm/rms_norm", &["inputs2"], 256, 2048),
     row("rms_norm.sub", "norm/rms_norm", &["inputs2", "sub"], 256, 2048),

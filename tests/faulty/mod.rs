@@ -131,7 +131,7 @@ impl Faulty {
     fn softmax_without_max(&self, op: &Op, x: (Operand, &Buffer), y: (Operand, &Buffer)) -> Result<()> {
         let Op::Softmax(softmax) = op else { return Ok(()) };
         let plain = |d: &TensorDesc| d.is_contiguous() && d.dtype == unisono_core::DType::F32;
-        if softmax.mask || softmax.limits || !plain(&x.0.desc) || !plain(&y.0.desc) {
+        if *softmax != unisono_core::op::Softmax::new(softmax.scale.0) || !plain(&x.0.desc) || !plain(&y.0.desc) {
             return Ok(());
         }
         let n = x.0.desc.shape.last().copied().unwrap_or(1);

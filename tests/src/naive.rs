@@ -283,9 +283,20 @@ fn run_step(step: &Step, slots: &[Buffer]) -> Result<()> {
             Ok((0..x.len()).fold(0, |best, i| if x[i] > x[best] { i } else { best }) as f64)
         })?,
         Op::Softmax(op) => {
-            let mask = if op.mask { Some(input(1)?) } else { None };
-            let limits = if op.limits { Some(input(1 + usize::from(op.mask))?) } else { None };
-            softmax(op, &input(0)?, shape(0), mask.as_deref(), limits.as_deref())
+            let at = op.inputs();
+            let optional = |i: Option<usize>| i.map(input).transpose();
+            let mut mask = optional(at.mask)?;
+            if let (Some(mask), Some(i)) = (&mut mask, at.mask)
+                && step.inputs[i].desc.dtype == DType::Bool
+            {
+                mask.iter_mut().for_each(|m| *m = if *m == 0.0 { f64::NEG_INFINITY } else { 0.0 });
+            }
+            let lowest = match y.desc.dtype {
+                DType::F16 => -65504.0,
+                DType::BF16 => f64::from(f32::from_bits(0xff7f_0000)),
+                _ => f64::from(f32::MIN),
+            };
+            softmax(op, &input(0)?, shape(0), [mask, optional(at.limits)?, optional(at.sinks)?], lowest)
         }
         Op::RmsNorm(op) => {
             let w = input(1)?;
@@ -372,19 +383,33 @@ fn erf(x: f64) -> f64 {
     std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp() * sum
 }
 
-fn softmax(op: &Softmax, x: &[f64], shape: &[usize], mask: Option<&[f64]>, limits: Option<&[f64]>) -> Vec<f64> {
+fn softmax(
+    op: &Softmax,
+    x: &[f64],
+    shape: &[usize],
+    [mask, limits, sinks]: [Option<Vec<f64>>; 3],
+    lowest: f64,
+) -> Vec<f64> {
     let n = shape.last().copied().unwrap_or(1).max(1);
     let mut y = Vec::with_capacity(x.len());
     for (r, row) in x.chunks_exact(n).enumerate() {
-        let score = |(j, v): (usize, &f64)| match limits {
-            Some(limits) if j as f64 >= limits[r] => f64::NEG_INFINITY,
-            _ => v * f64::from(op.scale.0) + mask.map_or(0.0, |m| m[r * n + j]),
+        let end = limits.as_ref().map_or(n, |l| (l[r] as usize).min(n));
+        let seen = op.window.map_or(0, |w| end.saturating_sub(w as usize))..end;
+        let score = |(j, v): (usize, &f64)| match &mask {
+            _ if !seen.contains(&j) => f64::NEG_INFINITY,
+            mask => v * f64::from(op.scale.0) + mask.as_ref().map_or(0.0, |m| m[r * n + j]),
         };
         let scores: Vec<f64> = row.iter().enumerate().map(score).collect();
-        let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let sink = sinks.as_ref().map(|s| s[r]).filter(|_| top > f64::NEG_INFINITY);
+        let max = top.max(sink.unwrap_or(f64::NEG_INFINITY));
         let weight = |&s: &f64| if s == f64::NEG_INFINITY { 0.0 } else { (s - max).exp() };
-        let total: f64 = scores.iter().map(weight).sum();
-        y.extend(scores.iter().map(|s| weight(s) / if total == 0.0 { 1.0 } else { total }));
+        let total: f64 = scores.iter().chain(&sink).map(weight).sum();
+        y.extend(scores.iter().map(|s| match s {
+            _ if !op.log => weight(s) / if total == 0.0 { 1.0 } else { total },
+            &f64::NEG_INFINITY => lowest,
+            s => s - max - total.ln(),
+        }));
     }
     y
 }

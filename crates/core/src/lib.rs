@@ -39,4 +39,4 @@ pub use op::{Op, OpDesc};
 pub use plan_cache::PlanCache;
 pub use program::{KernelChoice, Operand, Program, ProgramBuilder, Slot, SlotId, SlotKind, Step};
 pub use readback::{Pending, Readback, Ticket};
-pub use tensor::{AttentionOptions, Tensor};
+pub use tensor::{AttentionOptions, SoftmaxOptions, Tensor};

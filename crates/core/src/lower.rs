@@ -68,7 +68,8 @@ pub fn support(desc: &OpDesc, native: &dyn Fn(&OpDesc) -> Result<(), Reason>) ->
 pub fn decomposition(desc: &OpDesc) -> Result<Program> {
     let mut builder = ProgramBuilder::new();
     let inputs = desc.inputs.iter().map(|&d| builder.operand(SlotKind::Input, d)).collect();
-    let outputs = desc.outputs.iter().map(|&d| builder.operand(SlotKind::Output, d)).collect();
+    let kind = |i: usize| if desc.op.updates_in_place(i) { SlotKind::State } else { SlotKind::Output };
+    let outputs = desc.outputs.iter().enumerate().map(|(i, &d)| builder.operand(kind(i), d)).collect();
     let step = Step { op: desc.op.clone(), inputs, outputs, kernel: KernelChoice::Auto };
     step.op.decompose(&step, &mut Lowering { builder: &mut builder })?;
     Ok(builder.finish())

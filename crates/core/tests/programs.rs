@@ -92,13 +92,13 @@ fn composites_are_lowered_unless_native() {
 
 #[test]
 fn attention_decomposes_with_grouped_heads_and_causal_limits() {
-    let op = Attention { scale: 0.5.into(), visibility: Visibility::Causal, mask: false };
+    let op = Attention::new(0.5, Visibility::Causal);
     let (q, kv) = (f32(&[2, 6, 3, 8]), f32(&[2, 2, 5, 8]));
     let desc = OpDesc::new(Op::Attention(op), vec![q, kv, kv], vec![q]).unwrap();
     let program = decomposition(&desc).unwrap();
     assert_eq!(names(&program), ["matmul", "softmax", "matmul"]);
     let softmax = &program.steps()[1];
-    assert_eq!(softmax.op, Op::Softmax(Softmax { scale: 0.5.into(), mask: false, limits: true }));
+    assert_eq!(softmax.op, Op::Softmax(Softmax { limits: true, ..Softmax::new(0.5) }));
     assert_eq!(*softmax.inputs[0].desc.shape, [2, 2, 3, 3, 5]);
     let SlotKind::Constant(limits) = &program.slots()[softmax.inputs[1].slot.index()].kind else {
         panic!("the causal limits are a constant")

@@ -73,6 +73,7 @@ pub(crate) fn candidates(desc: &OpDesc) -> Vec<Candidate> {
         Op::Softmax(_) => vec![("rows", softmax::softmax)],
         Op::RmsNorm(_) | Op::LayerNorm(_) => vec![("rows", norm::norm)],
         Op::Rope(_) => vec![("heads", rope::rope)],
+        Op::RopeWrite(_) => vec![("heads", rope::rope_write)],
         Op::MatMul => products(desc),
         Op::Gated(_) => vec![("blocks", elementwise::gated)],
         Op::Linear(l) if unisono_core::op::Activation::ALL.contains(&l.activation) => products(desc),

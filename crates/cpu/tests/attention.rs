@@ -34,7 +34,7 @@ fn run(case: &Case) {
     inputs.extend(mask.then(|| bias.clone()));
     inputs.extend((visibility == Visibility::Limits).then(|| limits.clone()));
     let scale = 1.0 / (d as f32).sqrt().max(1.0);
-    let op = Op::Attention(Attention { scale: scale.into(), visibility, mask });
+    let op = Op::Attention(Attention { mask, ..Attention::new(scale, visibility) });
 
     let group = heads / kv_heads;
     let mut want = Vec::new();
@@ -140,6 +140,6 @@ fn stale_keys_and_values_do_not_leak() {
     let k = Host::new(DType::F32, &[1, 1, kv, d]).fill(|i| stale(i, 0.0));
     let v = Host::new(DType::F32, &[1, 1, kv, d]).fill(|i| stale(i, 2.0));
     let limits = Host::new(DType::U32, &[1, 1]).fill(|_| seen as f64);
-    let op = Op::Attention(Attention { scale: 1.0.into(), visibility: Visibility::Limits, mask: false });
+    let op = Op::Attention(Attention::new(1.0, Visibility::Limits));
     check(&op, &[q, k, v, limits], &[Host::new(DType::F32, &[1, 1, 1, d])], &|_, _| (2.0, 1e-5));
 }

@@ -80,7 +80,7 @@ fn softmax_with_scale_mask_and_limits() {
                 let mut inputs = vec![x.clone()];
                 inputs.extend(mask.then(|| m.clone()));
                 inputs.extend(limits.then(|| l.clone()));
-                let op = Op::Softmax(Softmax { scale: 0.5.into(), mask, limits });
+                let op = Op::Softmax(Softmax { mask, limits, ..Softmax::new(0.5) });
                 for y in Host::layouts(dtype, &[4, 2, n]) {
                     check(&op, &inputs, &[y], &|_, i| {
                         let (row, limit) = (i / n, if limits { l.get(i / n) as usize } else { n });
@@ -215,7 +215,7 @@ fn rows_may_be_empty() {
         check(&Op::RmsNorm(RmsNorm { eps: 1e-5.into() }), &[x.clone(), weight], std::slice::from_ref(&y), &|_, _| {
             (0.0, 0.0)
         });
-        let op = Op::Softmax(Softmax { scale: 1.0.into(), mask: false, limits: false });
+        let op = Op::Softmax(Softmax::new(1.0));
         check(&op, &[x], &[y], &|_, _| (0.0, 0.0));
     }
 }

@@ -71,8 +71,8 @@ fn add(sink: Sink<'_>, row: Row) -> Result<()> {
         HOT => Fill::Hot { hot: 300.0 },
         _ => Fill::NORMAL,
     };
-    let scale = (1.0 / (head_dim.max(1) as f32).sqrt()).into();
-    let op = Attention { scale, visibility, mask: row.mask.is_some() };
+    let scale = 1.0 / (head_dim.max(1) as f32).sqrt();
+    let op = Attention { mask: row.mask.is_some(), ..Attention::new(scale, visibility) };
     let mut draft = Draft::new(Op::Attention(op), row.name, params, data)
         .input(layout(tq, [batch, heads, tokens, head_dim])?, queries)
         .input(layout(tk, [batch, kv_heads, kv, head_dim])?, cache(1.0))

@@ -2,6 +2,7 @@
 //! which of them are quick; the order is fixed, and nothing is generated until a case is run.
 
 mod attention;
+mod attention_features;
 mod binary;
 mod blocks;
 mod casts;
@@ -52,6 +53,7 @@ fn try_all() -> Result<Vec<Case>> {
         experts::cases,
         blocks::cases,
         attention::cases,
+        attention_features::cases,
         softmax::cases,
         norm::cases,
         rope::cases,

@@ -1,7 +1,8 @@
-//! Rotary embedding: both pairings, partial rotation, positions anywhere and outside the table.
+//! Rotary embedding: both pairings, partial rotation, positions anywhere and outside the table; and
+//! its composite with the write into a key cache of any layout.
 
-use unisono_core::op::{Op, Rope, RopePairing};
-use unisono_core::{DType, Result};
+use unisono_core::op::{Op, Rope, RopePairing, RopeWrite};
+use unisono_core::{DType, Result, TensorDesc};
 
 use super::{Draft, FLOATS, Layout, Sink, dims, pick, types};
 use crate::case::DataClass;
@@ -52,6 +53,121 @@ fn add(sink: Sink<'_>, row: Row) -> Result<()> {
         .output(row.layout.desc(ty, &row.shape)?)
         .quick_if(row.quick)
         .add(sink)
+}
+
+/// Where a key cache has its dimensions `[blocks, size, heads, head_dim]`.
+const CACHES: [&str; 4] = ["token_major", "head_major", "gapped", "transposed"];
+
+#[derive(Clone, Copy)]
+struct Write {
+    /// Batch, tokens, heads, head_dim.
+    shape: [usize; 4],
+    rotated: usize,
+    /// Blocks and rows of each.
+    cache: [usize; 2],
+    place: &'static str,
+    pairing: RopePairing,
+    /// x, dst.
+    types: [DType; 2],
+    index: DType,
+    data: DataClass,
+    quick: bool,
+}
+
+fn cache_desc(place: &str, dtype: DType, [blocks, size]: [usize; 2], [heads, d]: [usize; 2]) -> Result<TensorDesc> {
+    match place {
+        "head_major" => TensorDesc::contiguous(dtype, &[blocks, heads, size, d])?.transposed(1, 2),
+        "gapped" => Layout::Gap(5).desc(dtype, &[blocks, size, heads, d]),
+        "transposed" => TensorDesc::contiguous(dtype, &[blocks, heads, d, size])?.permuted(&[0, 3, 1, 2]),
+        _ => TensorDesc::contiguous(dtype, &[blocks, size, heads, d]),
+    }
+}
+
+fn add_write(sink: Sink<'_>, row: Write) -> Result<()> {
+    let [batch, tokens, heads, head_dim] = row.shape;
+    let [tx, ty] = row.types;
+    let rows = row.cache[0] * row.cache[1];
+    let (x, indices) = match row.data {
+        DataClass::Exact => (Fill::Integers { max: 8 }, Fill::Distinct { rows }),
+        // Every second row is written; the rest lies outside the cache.
+        STRAY => {
+            let stray = |i: usize| [rows as f64, f64::from(i32::MAX), -1.0][i % 3];
+            let at =
+                |i: usize| if i.is_multiple_of(2) && i < rows { ((i * 7 + 3) % rows) as f64 } else { stray(i / 2) };
+            let step_fits = !rows.is_multiple_of(7);
+            (Fill::NORMAL, Fill::Cycle((0..batch * tokens).map(|i| if step_fits { at(i) } else { stray(i) }).collect()))
+        }
+        _ => (Fill::NORMAL, Fill::Distinct { rows }),
+    };
+    let params = format!(
+        "dtype={},shape={},rotated={},cache={},place={},pairing={},index={}",
+        types(&row.types),
+        dims(&row.shape),
+        row.rotated,
+        dims(&row.cache),
+        row.place,
+        row.pairing.name(),
+        row.index,
+    );
+    let table = [40, row.rotated / 2];
+    let table_rows = if row.data == STRAY { Fill::StrayIndices { rows: 40 } } else { Fill::Indices { rows: 40 } };
+    Draft::new(Op::RopeWrite(RopeWrite { pairing: row.pairing }), "write", params, row.data)
+        .input(Layout::Plain.desc(tx, &row.shape)?, x)
+        .input(Layout::Plain.desc(DType::F32, &table)?, Fill::Circle { sine: false })
+        .input(Layout::Plain.desc(DType::F32, &table)?, Fill::Circle { sine: true })
+        .input(Layout::Plain.desc(DType::U32, &row.shape[..2])?, table_rows)
+        .input(Layout::Gap(1).desc(row.index, &row.shape[..2])?, indices)
+        .output(cache_desc(row.place, ty, row.cache, [heads, head_dim])?)
+        .initial(Fill::NORMAL)
+        .quick_if(row.quick)
+        .add(sink)
+}
+
+fn writes(sink: Sink<'_>) -> Result<()> {
+    // What is written; rotated dimensions; blocks and rows of the cache.
+    let shapes = [
+        ([1, 1, 2, 64], 64, [1, 50]),
+        ([2, 5, 3, 32], 32, [2, 16]),
+        ([3, 1, 4, 80], 32, [10, 16]),
+        ([1, 17, 2, 128], 128, [5, 8]),
+        ([2, 3, 1, 33], 32, [6, 1]),
+        ([1, 40, 2, 16], 16, [1, 45]),
+        ([1, 2, 2, 10], 0, [3, 3]),
+        ([0, 2, 2, 8], 8, [2, 2]),
+        ([1, 2, 2, 8], 8, [0, 4]),
+    ];
+    let data = [DataClass::Normal, STRAY, DataClass::Exact];
+    for (i, (shape, rotated, cache)) in shapes.into_iter().enumerate() {
+        for (j, place) in CACHES.into_iter().enumerate() {
+            for (t, dtype) in FLOATS.into_iter().enumerate() {
+                let turn = i + 2 * j + t;
+                let row = Write {
+                    shape,
+                    rotated,
+                    cache,
+                    place,
+                    pairing: pick(&[RopePairing::HalfSplit, RopePairing::Interleaved], i + j),
+                    types: if turn % 4 == 3 { [DType::F32, dtype] } else { [dtype; 2] },
+                    index: pick(&[DType::U32, DType::I32], turn),
+                    data: pick(&data, turn),
+                    quick: t == i % 3 && j == i % 4,
+                };
+                add_write(sink, row)?;
+            }
+        }
+    }
+    let many = Write {
+        shape: [1, 20000, 2, 16],
+        rotated: 16,
+        cache: [1300, 16],
+        place: "head_major",
+        pairing: RopePairing::HalfSplit,
+        types: [DType::F16; 2],
+        index: DType::U32,
+        data: DataClass::Normal,
+        quick: false,
+    };
+    add_write(sink, many)
 }
 
 pub(super) fn cases(sink: Sink<'_>) -> Result<()> {
@@ -115,5 +231,5 @@ pub(super) fn cases(sink: Sink<'_>) -> Result<()> {
             )?;
         }
     }
-    Ok(())
+    writes(sink)
 }

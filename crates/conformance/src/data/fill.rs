@@ -27,11 +27,16 @@ pub(crate) enum Fill {
     Hot { hot: f64 },
     /// Bell-shaped below `seen` along `axis`, `beyond` with random signs from there on.
     Beyond { axis: usize, seen: usize, beyond: f64 },
+    /// Keys or values `[caches or pages, heads, keys, width]`: bell-shaped where a key is below what
+    /// its cache or page holds (`live`, 0 where the list has ended), else 3·10³⁷ with random signs:
+    /// what freed memory may hold.
+    Live { scale: f64, live: Vec<usize> },
     /// Bit patterns `start + i·step`; NaN and ∞ are made finite by clearing an exponent bit.
     Bits { start: u32, step: u32 },
     /// An additive mask that hides the last `size − tokens + i + 1` and later columns of row `i`.
     CausalMask,
-    /// An additive mask: of four elements one is −∞, the rest bell-shaped; row 0 is all −∞.
+    /// A mask: of four elements one is −∞, the rest bell-shaped; row 0 is all −∞. A boolean one is
+    /// false where the other would be −∞.
     RandomMask,
     /// Indices below `rows`.
     Indices { rows: usize },
@@ -110,6 +115,13 @@ impl Fill {
                     sign(i) * beyond
                 }
             }
+            Fill::Live { scale, ref live } => {
+                if index[2] < live.get(index[0]).copied().unwrap_or(0) {
+                    scale * s.normal(i)
+                } else {
+                    sign(i) * 3e37
+                }
+            }
             Fill::CausalMask => {
                 let (tokens, kv) = (shape[shape.len() - 2], shape[shape.len() - 1]);
                 let (row, column) = (index[shape.len() - 2], index[shape.len() - 1]);
@@ -117,7 +129,11 @@ impl Fill {
             }
             Fill::RandomMask => {
                 let first_row = shape.len() >= 2 && index[shape.len() - 2] == 0;
-                if first_row || s.below(2 * i, 4) == 0 { f64::NEG_INFINITY } else { s.normal(2 * i + 1) }
+                match first_row || s.below(2 * i, 4) == 0 {
+                    hidden if desc.dtype == DType::Bool => f64::from(u8::from(!hidden)),
+                    true => f64::NEG_INFINITY,
+                    false => s.normal(2 * i + 1),
+                }
             }
             Fill::Indices { rows } => s.below(i, rows as u64) as f64,
             Fill::StrayIndices { rows } => match (i % 3, (i / 3) % 3) {

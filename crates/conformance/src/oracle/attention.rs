@@ -4,9 +4,41 @@ use unisono_core::TensorDesc;
 use unisono_core::op::{Attention, Visibility};
 
 use super::Tensor;
-use super::softmax::{score, softmax_row};
+use super::softmax::{Scores, mask_at, score, softmax_row, visible_range};
 use crate::bound::{Elements, FLOOR, U, gamma, probable};
 use crate::check::Expected;
+
+/// The cache of one query: where the rows of its keys are.
+struct Cache<'a> {
+    /// Batch row of a contiguous cache, or row of the block table.
+    index: usize,
+    table: Option<&'a Tensor>,
+    /// Pages (or caches), heads, and keys of each in storage.
+    shape: [usize; 3],
+}
+
+impl Cache<'_> {
+    /// The row of key `j` of a head in `k` and `v`; `None` on a page that does not exist.
+    fn row(&self, head: usize, j: usize) -> Option<usize> {
+        let [pages, heads, size] = self.shape;
+        let (page, slot) = match self.table {
+            None => (self.index, j),
+            Some(t) => (t.row(self.index)[j / size] as usize, j % size),
+        };
+        (page < pages).then_some((page * heads + head) * size + slot)
+    }
+}
+
+/// `cap·tanh(s/cap)` with its error: that of `s` counts with the slope of tanh at its flattest
+/// admissible point, tanh itself errs by 10⁻⁵.
+fn capped(s: f64, error: f64, cap: f64) -> (f64, f64) {
+    let x = s / cap;
+    let dx = (error + U * s.abs()) / cap + 3.0 * U * x.abs();
+    let steepest = (x.abs() - dx).max(0.0).tanh();
+    let t = x.tanh();
+    let dt = (1.0 - steepest * steepest) * dx + 1e-5 + 5.0 * U * t.abs();
+    (cap * t, cap * dt + U * cap * t.abs())
+}
 
 /// The error of a score, `scale·γ_{d+1}·Σ|q||k|`, moves every probability by as much, relatively
 /// and twice (itself and the sum); softmax and the weighted sum add their own. Unseen keys and
@@ -14,53 +46,68 @@ use crate::check::Expected;
 pub(super) fn attention(op: &Attention, x: &[Tensor], out: &TensorDesc) -> Expected {
     let (q, k, v) = (&x[0], &x[1], &x[2]);
     let mut rest = x[3..].iter();
-    let mask = if op.mask { rest.next() } else { None };
-    let limits = if op.visibility == Visibility::Limits { rest.next() } else { None };
+    let mut optional = |present: bool| if present { rest.next() } else { None };
+    let mask = optional(op.mask);
+    let limits = optional(op.visibility == Visibility::Limits);
+    let (sinks, table, sequences) = (optional(op.sinks), optional(op.paged), optional(op.sequences));
     let [heads, tokens, head_dim] = [q.desc.shape[1], q.desc.shape[2], q.desc.shape[3]];
-    let [kv_heads, kv, v_dim] = [k.desc.shape[1], k.desc.shape[2], v.desc.shape[3]];
+    let [kv_heads, size, v_dim] = [k.desc.shape[1], k.desc.shape[2], v.desc.shape[3]];
+    let kv = table.map_or(size, |t| t.desc.shape[1] * size);
+    let caches = table.map_or(k.desc.shape[0], |t| t.desc.shape[0]);
     let scale = f64::from(op.scale.0);
     let mut y = Elements::new(out.dtype, out.elements());
     if out.is_empty() {
         return y.finish();
     }
     let group = heads / kv_heads;
+    let zeros = vec![0.0; head_dim.max(v_dim)];
     for query in 0..q.desc.shape[0] * heads * tokens {
         let (batch, head, token) = (query / (heads * tokens), query / tokens % heads, query % tokens);
-        let first_key = (batch * kv_heads + head / group) * kv;
-        let seen = match op.visibility {
+        let index = sequences.map_or(batch, |t| t.values[batch * tokens + token] as usize);
+        let cache = Cache { index, table, shape: [k.desc.shape[0], kv_heads, size] };
+        let row_of = |t: &'_ Tensor, j: usize| cache.row(head / group, j).map(|row| row * t.last());
+        let end = match op.visibility {
+            _ if index >= caches => 0,
             Visibility::All => kv,
             Visibility::Causal => (kv + token + 1).saturating_sub(tokens),
             Visibility::Limits => limits.map_or(kv, |t| (t.values[batch * tokens + token] as usize).min(kv)),
         };
+        let seen = visible_range(end, op.window);
         let q_row = &q.values[query * head_dim..(query + 1) * head_dim];
-        let (mut z, mut dz, mut probable_dz) = (Vec::new(), Vec::new(), Vec::new());
-        for j in 0..seen {
-            let mask = mask.map_or(0.0, |t| t.values[query * kv + j]);
-            let k_row = &k.values[(first_key + j) * head_dim..(first_key + j + 1) * head_dim];
+        let mut scores = Scores::default();
+        for j in seen.clone() {
+            let k_row = row_of(k, j).map_or(&zeros[..head_dim], |at| &k.values[at..at + head_dim]);
             let (mut dot, mut size) = (0.0, 0.0);
             for (a, b) in q_row.iter().zip(k_row) {
                 dot += a * b;
                 size += (a * b).abs();
             }
-            let (value, error) = score(scale * dot, mask);
-            z.push(value);
             let size = size * scale.abs();
-            let masked = value == f64::NEG_INFINITY;
-            dz.push(if masked { 0.0 } else { error + gamma(head_dim + 1) * size });
-            probable_dz.push(if masked { 0.0 } else { error + probable(head_dim + 1) * size });
+            let (mut s, mut error, mut likely) =
+                (scale * dot, gamma(head_dim + 1) * size, probable(head_dim + 1) * size);
+            if let Some(cap) = op.softcap {
+                likely = capped(s, likely, f64::from(cap.0)).1;
+                (s, error) = capped(s, error, f64::from(cap.0));
+            }
+            let (z, rounding) = score(s, mask_at(mask, query * kv + j));
+            let counts = f64::from(u8::from(z > f64::NEG_INFINITY));
+            scores.push(z, counts * (error + rounding), counts * (likely + rounding));
         }
-        let row = softmax_row(&z, &dz, &probable_dz);
-        let visible: Vec<usize> = (0..seen).filter(|&j| z[j] > f64::NEG_INFINITY).collect();
+        let row = softmax_row(&scores, sinks.map(|t| t.values[head]));
+        let visible: Vec<usize> = (0..seen.len()).filter(|&i| scores.z[i] > f64::NEG_INFINITY).collect();
         let n = visible.len();
         let mut sums = vec![[0.0; 3]; v_dim];
-        for &j in &visible {
-            let (bound, quality) = (row.relative[j] + gamma(n + 2) + U, row.quality[j] + probable(n + 2) + U);
-            let values = &v.values[(first_key + j) * v_dim..(first_key + j + 1) * v_dim];
+        for &i in &visible {
+            let (bound, quality) = (row.relative[i] + gamma(n + 2) + U, row.quality[i] + probable(n + 2) + U);
+            let values = row_of(v, seen.start + i).map_or(&zeros[..v_dim], |at| &v.values[at..at + v_dim]);
             for (sum, &v) in sums.iter_mut().zip(values) {
-                let (term, flushed) = (row.p[j] * v, 2.0 * FLOOR * v.abs() + FLOOR);
-                sum[0] += term;
-                sum[1] += term.abs() * bound + flushed;
-                sum[2] += term.abs() * quality + flushed;
+                // A term that is 0 whatever its weight has no error.
+                if v != 0.0 {
+                    let (term, flushed) = (row.p[i] * v, 2.0 * FLOOR * v.abs() + FLOOR);
+                    sum[0] += term;
+                    sum[1] += term.abs() * bound + flushed;
+                    sum[2] += term.abs() * quality + flushed;
+                }
             }
         }
         // An element of infinite relative error and no weight gives NaN: nothing is guaranteed.
@@ -75,7 +122,6 @@ pub(super) fn attention(op: &Attention, x: &[Tensor], out: &TensorDesc) -> Expec
 mod tests {
     use super::*;
     use unisono_core::DType;
-    use unisono_core::op::Real;
 
     fn tensor(dtype: DType, shape: &[usize], values: &[f64]) -> Tensor {
         Tensor { desc: TensorDesc::contiguous(dtype, shape).unwrap(), values: values.to_vec() }
@@ -91,7 +137,7 @@ mod tests {
         ];
         x.extend(extra);
         let out = TensorDesc::contiguous(DType::F32, &[1, 2, 2, 1]).unwrap();
-        attention(&Attention { scale: Real(1.0), visibility, mask }, &x, &out).values
+        attention(&Attention { mask, ..Attention::new(1.0, visibility) }, &x, &out).values
     }
 
     #[test]
@@ -117,9 +163,48 @@ mod tests {
             tensor(DType::F32, &[1, 1, 2, 1], &[0.0, 1.0]),
         ];
         let out = TensorDesc::contiguous(DType::F32, &[1, 1, 1, 1]).unwrap();
-        let op = Attention { scale: Real(0.5), visibility: Visibility::All, mask: false };
+        let op = Attention::new(0.5, Visibility::All);
         let y = attention(&op, &x, &out);
         assert!((y.values[0] - 1.0 / (1.0 + (-1.5f64).exp())).abs() < 1e-14);
         assert!(y.bounds[0] < 1e-5);
+    }
+
+    /// One head, equal scores unless `k` says otherwise, values 1, 2, 4, … by key.
+    fn one(op: Attention, k: &[f64], extra: Vec<Tensor>, [caches, size]: [usize; 2], tokens: usize) -> Vec<f64> {
+        let n = caches * size;
+        let values: Vec<f64> = (0..n).map(|i| (1u64 << i) as f64).collect();
+        let mut x = vec![
+            tensor(DType::F32, &[1, 1, tokens, 1], &vec![1.0; tokens]),
+            tensor(DType::F32, &[caches, 1, size, 1], k),
+            tensor(DType::F32, &[caches, 1, size, 1], &values),
+        ];
+        x.extend(extra);
+        attention(&op, &x, &TensorDesc::contiguous(DType::F32, &[1, 1, tokens, 1]).unwrap()).values
+    }
+
+    #[test]
+    fn windows_pages_and_sequences_by_hand() {
+        let limits = |list: &[f64]| tensor(DType::U32, &[1, list.len()], list);
+        let base = Attention::new(1.0, Visibility::Limits);
+        let op = Attention { window: Some(2), ..base };
+        assert_eq!(one(op, &[0.0; 4], vec![limits(&[1.0, 2.0, 3.0])], [1, 4], 3), [1.0, 1.5, 3.0]);
+        // Two caches of two pages of two keys; pages 2, 0 and 1, 9 (which does not exist).
+        let table = || tensor(DType::U32, &[2, 2], &[2.0, 0.0, 1.0, 9.0]);
+        let op = Attention { paged: true, sequences: true, ..base };
+        let extra = vec![limits(&[3.0, 1.0, 4.0, 4.0]), table(), limits(&[0.0, 1.0, 2.0, 1.0])];
+        let y = one(op, &[0.0; 6], extra, [3, 2], 4);
+        assert_eq!(y, [(16.0 + 32.0 + 1.0) / 3.0, 4.0, 0.0, 3.0]);
+    }
+
+    #[test]
+    fn a_cap_comes_before_the_mask_and_a_sink_gives_no_value() {
+        let capped = Attention { softcap: Some(2.0f32.into()), mask: true, ..Attention::new(1.0, Visibility::All) };
+        let mask = tensor(DType::F32, &[1, 1, 1, 2], &[0.0, 2.0]);
+        // 2·tanh(1e4/2) = 2 balances the mask.
+        let y = one(capped, &[1e4, 0.0], vec![mask], [1, 2], 1);
+        assert!((y[0] - 1.5).abs() < 1e-12, "{y:?}");
+        let sunk = Attention { sinks: true, ..Attention::new(1.0, Visibility::All) };
+        let y = one(sunk, &[0.0; 2], vec![tensor(DType::F32, &[1], &[0.0])], [1, 2], 1);
+        assert!((y[0] - 1.0).abs() < 1e-12, "{y:?}");
     }
 }

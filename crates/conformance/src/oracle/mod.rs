@@ -108,6 +108,12 @@ pub(crate) fn evaluate(desc: &OpDesc, inputs: &[Vec<u8>], initial: &[Option<Vec<
         Op::LayerNorm(op) => vec![norm::layer_norm(op.eps, &x[0], &x[1], &x[2], out)],
         Op::AddRmsNorm(op) => norm::add_rms_norm(op.eps, &x, &desc.outputs),
         Op::Rope(op) => vec![rope::rope(op, &x, out)],
+        Op::RopeWrite(op) => {
+            let Some(Some(bytes)) = initial.first() else {
+                return Err(Error::invalid("rope_write needs the former content of dst"));
+            };
+            vec![rope::rope_write(op, &x, &Tensor::read(out, bytes)?)]
+        }
         Op::MatMul => vec![linear::matmul(&x[0], &x[1], out)],
         Op::MatMulId => vec![linear::matmul_id(&x[0], &x[1], &x[2], out)],
         Op::Linear(op) => vec![linear::linear(op, &x, out)],

@@ -4,7 +4,7 @@
 
 use half::{bf16, f16};
 use unisono_conformance::{Case, read_logical};
-use unisono_core::op::{Attention, BinaryOp, Linear, Op, ReduceOp, Rope, RopePairing, UnaryOp, Visibility};
+use unisono_core::op::{Attention, BinaryOp, Linear, Op, ReduceOp, RopePairing, UnaryOp, Visibility};
 use unisono_core::{DType, TensorDesc};
 
 /// In which order terms are added.
@@ -43,6 +43,15 @@ pub(crate) enum Fault {
     ResidualFirst,
     BackwardAxis,
     RoundAway,
+    WindowOffByOne,
+    MaskBeforeCap,
+    SinkHasValue,
+    WrongSink,
+    NoSink,
+    WrongPage,
+    WrongSequence,
+    MaskedLogIsZero,
+    WrongRow,
 }
 
 /// A device made of a rounding order, a flush mode and a fault.
@@ -107,14 +116,12 @@ impl Host {
         self.sum(&terms)
     }
 
+    fn tanh(&self, z: f32) -> f32 {
+        if self.has(Fault::TanhByExponentials) { ((2.0 * z).exp() - 1.0) / ((2.0 * z).exp() + 1.0) } else { z.tanh() }
+    }
+
     fn unary(&self, op: UnaryOp, x: f32) -> f32 {
-        let tanh = |z: f32| {
-            if self.has(Fault::TanhByExponentials) {
-                ((2.0 * z).exp() - 1.0) / ((2.0 * z).exp() + 1.0)
-            } else {
-                z.tanh()
-            }
-        };
+        let tanh = |z: f32| self.tanh(z);
         let gelu_tanh = |x: f32| 0.5 * x * (1.0 + tanh(0.797_884_6 * (x + 0.044_715 * x * x * x)));
         match op {
             UnaryOp::Neg => -x,
@@ -187,15 +194,41 @@ impl Host {
     }
 
     /// Softmax of one row; `seen` are the elements that count.
-    fn softmax(&self, z: &[f32], seen: &[bool]) -> Vec<f32> {
+    fn softmax(&self, z: &[f32], seen: &[bool], sink: Option<f32>, log: Option<f32>) -> Vec<f32> {
+        let sink = sink.filter(|_| !self.has(Fault::NoSink));
         let visible = || z.iter().zip(seen).filter(|(_, s)| **s).map(|(z, _)| *z);
-        let max = if self.has(Fault::NoMaximum) { 0.0 } else { visible().fold(f32::NEG_INFINITY, f32::max) };
-        let e: Vec<f32> = z.iter().zip(seen).map(|(z, s)| if *s { self.f((z - max).exp()) } else { 0.0 }).collect();
-        let sum = self.sum(&e);
+        let max = visible().chain(sink).fold(f32::NEG_INFINITY, f32::max);
+        let max = if self.has(Fault::NoMaximum) { 0.0 } else { max };
+        let mut e: Vec<f32> = z.iter().zip(seen).map(|(z, s)| if *s { self.f((z - max).exp()) } else { 0.0 }).collect();
+        let sunk = sink.map(|s| self.f((s - max).exp()));
+        let terms: Vec<f32> = e.iter().copied().chain(sunk).collect();
+        let sum = self.sum(&terms);
+        if let (true, Some(sunk), Some(last)) = (self.has(Fault::SinkHasValue), sunk, e.last_mut()) {
+            *last += sunk;
+        }
+        let masked = log.filter(|_| !self.has(Fault::MaskedLogIsZero)).unwrap_or(0.0);
         if !seen.contains(&true) {
-            return vec![0.0; z.len()];
+            return vec![masked; z.len()];
+        }
+        if log.is_some() {
+            let y = |(z, s): (&f32, &bool)| if *s { z - max - sum.ln() } else { masked };
+            return z.iter().zip(seen).map(y).collect();
         }
         e.iter().map(|e| self.f(e / sum)).collect()
+    }
+
+    /// The elements below `end` that count.
+    fn window(&self, window: Option<u32>, end: usize) -> std::ops::Range<usize> {
+        let more = usize::from(self.has(Fault::WindowOffByOne));
+        window.map_or(0, |w| end.saturating_sub(w as usize + more))..end
+    }
+
+    /// What element `i` of a mask (boolean or additive) adds, and whether it is seen.
+    fn mask_at(&self, mask: Option<&T>, boolean: bool, i: usize) -> (bool, f32) {
+        match mask.map(|m| m.x[i]) {
+            Some(m) if boolean => (m != 0.0 || self.has(Fault::IgnoreMask), 0.0),
+            m => self.masked(m),
+        }
     }
 
     fn masked(&self, mask: Option<f32>) -> (bool, f32) {
@@ -206,33 +239,55 @@ impl Host {
         }
     }
 
-    fn attention(&self, op: &Attention, x: &[T]) -> T {
+    fn attention(&self, case: &Case, op: &Attention, x: &[T]) -> T {
         let (q, k, v) = (&x[0], &x[1], &x[2]);
-        let mask = x.get(3).filter(|_| op.mask);
-        let limits = x.last().filter(|_| op.visibility == Visibility::Limits);
+        let at = op.inputs();
+        let input = |i: Option<usize>| i.map(|i| &x[i]);
+        let (mask, limits, sinks) = (input(at.mask), input(at.limits), input(at.sinks));
+        let (table, sequences) = (input(at.block_table), input(at.sequences));
+        let boolean = at.mask.is_some_and(|i| case.desc.inputs[i].dtype == DType::Bool);
         let [heads, tokens, d] = [q.shape[1], q.shape[2], q.shape[3]];
-        let [kv_heads, kv, dv] = [k.shape[1], k.shape[2], v.shape[3]];
+        let [kv_heads, size, dv] = [k.shape[1], k.shape[2], v.shape[3]];
+        let kv = table.map_or(size, |t| t.last() * size);
         let scale = if self.has(Fault::Unscaled) { 1.0 } else { op.scale.0 };
         let mut y = Vec::new();
         for query in 0..q.shape[0] * heads * tokens {
             let (b, h, t) = (query / (heads * tokens), query / tokens % heads, query % tokens);
             let kv_head = if self.has(Fault::WrongHead) { h % kv_heads } else { h * kv_heads / heads };
-            let key = |j: usize| (b * kv_heads + kv_head) * kv + j;
-            let seen = match op.visibility {
+            let sequences = sequences.filter(|_| !self.has(Fault::WrongSequence));
+            let cache = sequences.map_or(b, |s| s.x[b * tokens + t] as usize);
+            let key = |j: usize| {
+                let page = match table {
+                    None => cache,
+                    Some(_) if self.has(Fault::WrongPage) => j / size,
+                    Some(table) => table.row(cache)[j / size] as usize,
+                };
+                let row = (page * kv_heads + kv_head) * size + j % size;
+                (page < k.shape[0]).then_some(row)
+            };
+            let element = |t: &T, j: usize, width: usize, c: usize| key(j).map_or(0.0, |row| t.x[row * width + c]);
+            let end = match op.visibility {
+                _ if cache >= table.map_or(k.shape[0], |t| t.shape[0]) => 0,
                 Visibility::All => kv,
                 Visibility::Causal => (kv + t + 1).saturating_sub(tokens),
                 Visibility::Limits => limits.map_or(kv, |l| l.x[b * tokens + t] as usize).min(kv),
             };
-            let seen = (seen + usize::from(self.has(Fault::MaskOffByOne))).min(kv);
-            let (mut z, mut visible) = (vec![0.0; seen], vec![true; seen]);
-            for j in 0..seen {
-                let (sees, add) = self.masked(mask.map(|m| m.x[query * kv + j]));
-                let dot = self.dot(q.x[query * d..][..d].iter().copied(), k.x[key(j) * d..][..d].iter().copied());
-                (z[j], visible[j]) = (dot * scale + add, sees);
+            let end = if end == 0 { 0 } else { (end + usize::from(self.has(Fault::MaskOffByOne))).min(kv) };
+            let keys: Vec<usize> = self.window(op.window, end).collect();
+            let (mut z, mut visible) = (Vec::new(), Vec::new());
+            for &j in &keys {
+                let (sees, add) = self.mask_at(mask, boolean, query * kv + j);
+                let dot = self.dot(q.x[query * d..][..d].iter().copied(), (0..d).map(|c| element(k, j, d, c)));
+                let early = if self.has(Fault::MaskBeforeCap) { add } else { 0.0 };
+                let capped = op.softcap.map_or(dot * scale, |cap| cap.0 * self.tanh((dot * scale + early) / cap.0));
+                z.push(capped + add - early);
+                visible.push(sees);
             }
-            let p = self.softmax(&z, &visible);
+            let sink = sinks.map(|s| s.x[if self.has(Fault::WrongSink) { kv_head } else { h }]);
+            let p = self.softmax(&z, &visible, sink, None);
             for c in 0..dv {
-                let terms: Vec<f32> = (0..seen).filter(|&j| visible[j]).map(|j| p[j] * v.x[key(j) * dv + c]).collect();
+                let seen = (0..keys.len()).filter(|&i| visible[i]);
+                let terms: Vec<f32> = seen.map(|i| p[i] * element(v, keys[i], dv, c)).collect();
                 y.push(self.sum(&terms));
             }
         }
@@ -269,10 +324,10 @@ impl Host {
         T { shape: x.shape.clone(), x: y }
     }
 
-    fn rope(&self, op: &Rope, x: &[T]) -> T {
+    fn rope(&self, pairing: RopePairing, x: &[T]) -> T {
         let (x, cos, sin, positions) = (&x[0], &x[1], &x[2], &x[3]);
         let half = cos.shape[1];
-        let halves = (op.pairing == RopePairing::HalfSplit) != self.has(Fault::WrongPairing);
+        let halves = (pairing == RopePairing::HalfSplit) != self.has(Fault::WrongPairing);
         let mut y = x.x.clone();
         for head in 0..x.rows() {
             let mut position = positions.x[head / x.shape[2]];
@@ -379,21 +434,26 @@ impl Host {
             }),
             Op::Softmax(op) => {
                 let n = x[0].last();
-                let mut rest = x[1..].iter();
-                let mask = if op.mask { rest.next() } else { None };
-                let limits = if op.limits { rest.next() } else { None };
+                let at = op.inputs();
+                let boolean = at.mask.is_some_and(|i| case.desc.inputs[i].dtype == DType::Bool);
+                let lowest = match case.desc.outputs[0].dtype {
+                    DType::F16 => -65504.0,
+                    DType::BF16 => f32::from_bits(0xff7f_0000),
+                    _ => f32::MIN,
+                };
                 let mut y = Vec::new();
                 for i in 0..x[0].rows() {
                     let more = usize::from(self.has(Fault::MaskOffByOne));
-                    let limit = limits.map_or(n, |l| l.x[i] as usize).saturating_add(more);
+                    let end = at.limits.map_or(n, |l| x[l].x[i] as usize).saturating_add(more).min(n);
+                    let range = self.window(op.window, end);
                     let scale = if self.has(Fault::Unscaled) { 1.0 } else { op.scale.0 };
                     let (mut z, mut seen) = (Vec::new(), Vec::new());
-                    for (j, &x) in x[0].row(i).iter().enumerate() {
-                        let (sees, add) = self.masked(mask.map(|m| m.row(i)[j]));
-                        z.push(x * scale + add);
-                        seen.push(sees && j < limit);
+                    for (j, &value) in x[0].row(i).iter().enumerate() {
+                        let (sees, add) = self.mask_at(at.mask.map(|m| &x[m]), boolean, i * n + j);
+                        z.push(value * scale + add);
+                        seen.push(sees && range.contains(&j));
                     }
-                    y.extend(self.softmax(&z, &seen));
+                    y.extend(self.softmax(&z, &seen, at.sinks.map(|s| x[s].x[i]), op.log.then_some(lowest)));
                 }
                 like(&x[0], y)
             }
@@ -406,7 +466,20 @@ impl Host {
                 let y = self.rms_norm(if self.has(Fault::NormOfInput) { &x[0] } else { &sum }, &x[2], op.eps.0);
                 return vec![sum, y];
             }
-            Op::Rope(op) => self.rope(op, x),
+            Op::Rope(op) => self.rope(op.pairing, x),
+            Op::RopeWrite(op) => {
+                let mut dst = initial.expect("rope_write has former content");
+                let rotated = self.rope(op.pairing, x);
+                let (size, heads, d) = (dst.shape[1], dst.shape[2], dst.shape[3]);
+                for (i, &index) in x[4].x.iter().enumerate() {
+                    if let Some(row) = self.row_index(index, dst.shape[0] * size) {
+                        let row = if self.has(Fault::WrongRow) { row / size } else { row };
+                        let width = heads * d;
+                        dst.x[row * width..][..width].copy_from_slice(&rotated.x[i * width..][..width]);
+                    }
+                }
+                dst
+            }
             Op::MatMul => self.matmul(&x[0], &x[1]),
             Op::MatMulId => {
                 let (k, n) = (x[1].shape[1], x[1].shape[2]);
@@ -421,7 +494,7 @@ impl Host {
                 T { shape: case.desc.outputs[0].shape.to_vec(), x: y }
             }
             Op::Linear(op) => self.linear(op, x),
-            Op::Attention(op) => self.attention(op, x),
+            Op::Attention(op) => self.attention(case, op, x),
             other => panic!("no host kernel for {}", other.name()),
         }]
     }

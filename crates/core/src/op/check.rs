@@ -47,6 +47,7 @@ pub(super) fn operands(desc: &OpDesc) -> Result<()> {
         Op::RmsNorm(op) => op.check(i, o),
         Op::LayerNorm(op) => op.check(i, o),
         Op::Rope(op) => op.check(i, o),
+        Op::RopeWrite(op) => op.check(i, o),
         Op::MatMul => super::linear::check_matmul(&i[0], &i[1], &o[0]),
         Op::MatMulId => super::experts::check_matmul_id(&i[0], &i[1], &i[2], &o[0]),
         Op::Linear(op) => op.check(i, o),
@@ -60,6 +61,22 @@ pub(super) fn floats(descs: &[(&str, &TensorDesc)]) -> Result<()> {
         if !d.dtype.is_float() {
             return Err(Error::dtype(format!("{name} is {}; f32, f16 and bf16 are possible", d.dtype)));
         }
+    }
+    Ok(())
+}
+
+/// A mask is additive (floating point) or boolean.
+pub(super) fn mask(name: &str, d: &TensorDesc) -> Result<()> {
+    if !d.dtype.is_float() && d.dtype != DType::Bool {
+        return Err(Error::dtype(format!("{name} is {}; f32, f16, bf16 (additive) and bool are possible", d.dtype)));
+    }
+    Ok(())
+}
+
+/// A window is absent or at least 1.
+pub(super) fn window(window: Option<u32>) -> Result<()> {
+    if window == Some(0) {
+        return Err(Error::invalid("the window is 0; it must be at least 1"));
     }
     Ok(())
 }

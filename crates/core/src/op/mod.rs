@@ -34,7 +34,7 @@ mod softmax;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-pub use attention::{Attention, Visibility};
+pub use attention::{Attention, AttentionInputs, Visibility};
 pub use compare::{CompareOp, LogicalOp};
 pub use elementwise::{BinaryOp, UnaryOp};
 pub use fill::{Pad, Scalar};
@@ -43,8 +43,8 @@ pub use linear::{Activation, Linear};
 pub use movement::Concat;
 pub use norm::{AddRmsNorm, LayerNorm, RmsNorm};
 pub use reduce::{ArgMax, Reduce, ReduceOp};
-pub use rope::{Rope, RopePairing};
-pub use softmax::Softmax;
+pub use rope::{Rope, RopePairing, RopeWrite};
+pub use softmax::{Softmax, SoftmaxInputs};
 
 use crate::desc::TensorDesc;
 use crate::error::Result;
@@ -131,7 +131,7 @@ pub enum Op {
     Reduce(Reduce),
     /// `x -> y: u32`: index of the largest element along one axis, which stays with size 1.
     ArgMax(ArgMax),
-    /// `x [mask] [limits] -> y`: softmax over the last dimension.
+    /// `x [mask] [limits] [sinks] -> y`: softmax or log_softmax over the last dimension.
     Softmax(Softmax),
     /// `x, weight -> y`: root-mean-square normalisation over the last dimension.
     RmsNorm(RmsNorm),
@@ -161,8 +161,12 @@ pub enum Op {
     /// Composite `x, residual, weight -> sum, y`: `sum = x + residual` (as stored),
     /// `y = rms_norm(sum, weight)`.
     AddRmsNorm(AddRmsNorm),
-    /// Composite `q, k, v [mask] [limits] -> y`: scaled dot-product attention.
+    /// Composite `q, k, v [mask] [limits] [sinks] [block_table] [sequences] -> y`: scaled
+    /// dot-product attention.
     Attention(Attention),
+    /// Composite `x, cos, sin, positions, indices -> dst` (updated in place): rotary embedding,
+    /// written into the rows of a key cache.
+    RopeWrite(RopeWrite),
 }
 
 impl Op {
@@ -184,6 +188,7 @@ impl Op {
             Op::ScaleShift(_) => "scale_shift",
             Op::Reduce(op) => op.op.name(),
             Op::ArgMax(_) => "argmax",
+            Op::Softmax(op) if op.log => "log_softmax",
             Op::Softmax(_) => "softmax",
             Op::RmsNorm(_) => "rms_norm",
             Op::LayerNorm(_) => "layer_norm",
@@ -194,18 +199,19 @@ impl Op {
             Op::Linear(_) => "linear",
             Op::AddRmsNorm(_) => "add_rms_norm",
             Op::Attention(_) => "attention",
+            Op::RopeWrite(_) => "rope_write",
         }
     }
 
     /// Whether the operation has a decomposition into primitives.
     pub fn is_composite(&self) -> bool {
-        matches!(self, Op::Gated(_) | Op::Linear(_) | Op::AddRmsNorm(_) | Op::Attention(_))
+        matches!(self, Op::Gated(_) | Op::Linear(_) | Op::AddRmsNorm(_) | Op::Attention(_) | Op::RopeWrite(_))
     }
 
     /// Whether output `index` is updated in place: what the operation does not write keeps its
     /// former content.
     pub fn updates_in_place(&self, index: usize) -> bool {
-        matches!((self, index), (Op::ScatterRows, 0))
+        matches!((self, index), (Op::ScatterRows | Op::RopeWrite(_), 0))
     }
 
     /// The names of the operands, inputs first, as in the errors and the documentation.
@@ -220,12 +226,18 @@ impl Op {
             Op::ScatterRows => (vec!["src", "indices"], vec!["dst"]),
             Op::Binary(_) | Op::Compare(_) | Op::Logical(_) => (vec!["a", "b"], vec!["y"]),
             Op::Where => (vec!["condition", "a", "b"], vec!["y"]),
-            Op::Softmax(s) => {
-                (std::iter::once("x").chain(some(s.mask, "mask")).chain(some(s.limits, "limits")).collect(), vec!["y"])
-            }
+            Op::Softmax(s) => (
+                std::iter::once("x")
+                    .chain(some(s.mask, "mask"))
+                    .chain(some(s.limits, "limits"))
+                    .chain(some(s.sinks, "sinks"))
+                    .collect(),
+                vec!["y"],
+            ),
             Op::RmsNorm(_) => (vec!["x", "weight"], vec!["y"]),
             Op::LayerNorm(_) => (vec!["x", "weight", "bias"], vec!["y"]),
             Op::Rope(_) => (vec!["x", "cos", "sin", "positions"], vec!["y"]),
+            Op::RopeWrite(_) => (vec!["x", "cos", "sin", "positions", "indices"], vec!["dst"]),
             Op::MatMul => (vec!["a", "b"], vec!["y"]),
             Op::MatMulId => (vec!["a", "b", "ids"], vec!["y"]),
             Op::Gated(_) => (vec!["gate", "up"], vec!["y"]),
@@ -239,6 +251,9 @@ impl Op {
                     .into_iter()
                     .chain(some(a.mask, "mask"))
                     .chain(some(a.visibility == Visibility::Limits, "limits"))
+                    .chain(some(a.sinks, "sinks"))
+                    .chain(some(a.paged, "block_table"))
+                    .chain(some(a.sequences, "sequences"))
                     .collect(),
                 vec!["y"],
             ),
@@ -252,6 +267,7 @@ impl Op {
             Op::Linear(op) => op.decompose(step, lowering),
             Op::AddRmsNorm(op) => op.decompose(step, lowering),
             Op::Attention(op) => op.decompose(step, lowering),
+            Op::RopeWrite(op) => op.decompose(step, lowering),
             _ => Err(crate::Error::internal(format!("{} is a primitive and has no decomposition", self.name()))),
         }
     }
@@ -310,8 +326,9 @@ impl OpDesc {
             Op::MatMul | Op::MatMulId => 2 * out * self.inputs[0].shape.last().map_or(0, |&k| k as u64),
             Op::Gated(_) => 5 * out,
             Op::Linear(_) => out * (2 * self.inputs[0].shape.last().map_or(0, |&k| k as u64) + 2),
-            Op::Attention(_) => {
-                let kv = self.inputs[1].shape[2] as u64;
+            Op::RopeWrite(_) => 5 * inp,
+            Op::Attention(op) => {
+                let kv = op.kv_len(&self.inputs) as u64;
                 2 * inp * kv + 2 * out * kv
             }
         }
@@ -335,6 +352,7 @@ impl OpDesc {
                 let one = TensorDesc { shape: b.shape.with(0, 1), ..*b };
                 once(a) + touched as u64 * once(&one) + once(ids) + once(&self.outputs[0])
             }
+            Op::RopeWrite(_) => 2 * once(&self.inputs[0]) + once(&self.inputs[3]) + once(&self.inputs[4]),
             _ => self.inputs.iter().chain(&self.outputs).map(once).sum(),
         }
     }

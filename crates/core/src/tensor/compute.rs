@@ -9,7 +9,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::op::{
     Activation, AddRmsNorm, ArgMax, Attention, BinaryOp, Concat, LayerNorm, Linear, Op, Real, Reduce, ReduceOp,
-    RmsNorm, Rope, RopePairing, Softmax, UnaryOp, Visibility,
+    RmsNorm, Rope, RopePairing, RopeWrite, Softmax, UnaryOp, Visibility,
 };
 
 /// Parameters of [`Tensor::attention`]. The default sees every key.
@@ -19,10 +19,37 @@ pub struct AttentionOptions<'a> {
     pub scale: Option<f32>,
     /// The causal mask, aligned at the last key. Not together with `limits`.
     pub causal: bool,
-    /// Additive mask, broadcast to `[batch, heads, tokens, kv]`.
+    /// Additive or boolean mask, broadcast to `[batch, heads, tokens, kv]`.
     pub mask: Option<&'a Tensor>,
     /// How many leading keys each query sees, u32 `[batch, tokens]`.
     pub limits: Option<&'a Tensor>,
+    /// Bound on the scores: `softcap·tanh(s/softcap)`.
+    pub softcap: Option<f32>,
+    /// How many of the last visible keys each query sees.
+    pub window: Option<u32>,
+    /// One more logit for each query head, `[heads]`.
+    pub sinks: Option<&'a Tensor>,
+    /// The pages of each cache, u32 `[caches, max_pages]`; keys and values are pools of pages then.
+    pub block_table: Option<&'a Tensor>,
+    /// The cache that each query reads, u32 `[batch, tokens]`.
+    pub sequences: Option<&'a Tensor>,
+}
+
+/// Parameters of [`Tensor::softmax_with`]. The default is the plain softmax.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SoftmaxOptions<'a> {
+    /// Factor on the elements; 1 if `None`.
+    pub scale: Option<f32>,
+    /// Additive or boolean mask, broadcast to the shape of the tensor.
+    pub mask: Option<&'a Tensor>,
+    /// How many leading elements of each row take part, u32, broadcast to one per row.
+    pub limits: Option<&'a Tensor>,
+    /// How many of the last elements below the limit take part.
+    pub window: Option<u32>,
+    /// One more logit for each row, broadcast to one per row.
+    pub sinks: Option<&'a Tensor>,
+    /// Whether the result is the logarithm.
+    pub log: bool,
 }
 
 impl Tensor {
@@ -154,10 +181,33 @@ impl Tensor {
     /// Softmax of `scale·self + mask` over the last dimension; `limits` (u32, one per row) says
     /// how many leading elements take part. Both are broadcast.
     pub fn softmax(&self, scale: f32, mask: Option<&Tensor>, limits: Option<&Tensor>) -> Result<Tensor> {
-        let op = Softmax { scale: Real(scale), mask: mask.is_some(), limits: limits.is_some() };
+        self.softmax_with(SoftmaxOptions { scale: Some(scale), mask, limits, ..SoftmaxOptions::default() })
+    }
+
+    /// Logarithm of the softmax over the last dimension.
+    pub fn log_softmax(&self) -> Result<Tensor> {
+        self.softmax_with(SoftmaxOptions { log: true, ..SoftmaxOptions::default() })
+    }
+
+    /// Softmax over the last dimension with masks, sinks or the logarithm; see [`Softmax`].
+    pub fn softmax_with(&self, options: SoftmaxOptions<'_>) -> Result<Tensor> {
+        let SoftmaxOptions { scale, mask, limits, window, sinks, log } = options;
+        let op = Softmax {
+            scale: Real(scale.unwrap_or(1.0)),
+            mask: mask.is_some(),
+            limits: limits.is_some(),
+            window,
+            sinks: sinks.is_some(),
+            log,
+        };
+        if self.shape().is_empty() {
+            return Err(Error::shape("softmax: x has rank 0, at least 1 is needed"));
+        }
+        let rows = self.desc().shape.without_last(1);
         let mask = mask.map(|m| m.broadcast_to(self.shape())).transpose()?;
-        let limits = limits.map(|l| l.broadcast_to(&self.desc().shape.without_last(1))).transpose()?;
-        let inputs: Vec<&Tensor> = std::iter::once(self).chain(&mask).chain(&limits).collect();
+        let limits = limits.map(|l| l.broadcast_to(&rows)).transpose()?;
+        let sinks = sinks.map(|s| s.broadcast_to(&rows)).transpose()?;
+        let inputs: Vec<&Tensor> = std::iter::once(self).chain(&mask).chain(&limits).chain(&sinks).collect();
         self.one(Op::Softmax(op), &inputs, self.dtype(), self.shape())
     }
 
@@ -185,6 +235,21 @@ impl Tensor {
     /// Rotary position embedding of `[batch, tokens, heads, head_dim]`; see [`Rope`].
     pub fn rope(&self, cos: &Tensor, sin: &Tensor, positions: &Tensor, pairing: RopePairing) -> Result<Tensor> {
         self.one(Op::Rope(Rope { pairing }), &[self, cos, sin, positions], self.dtype(), self.shape())
+    }
+
+    /// Rotary position embedding of `x`, written into the rows of this cache
+    /// `[blocks, size, heads, head_dim]` that `indices` name, in place; see [`RopeWrite`].
+    pub fn rope_write_(
+        &self,
+        x: &Tensor,
+        [cos, sin]: [&Tensor; 2],
+        positions: &Tensor,
+        indices: &Tensor,
+        pairing: RopePairing,
+    ) -> Result<()> {
+        let op = Op::RopeWrite(RopeWrite { pairing });
+        self.device().record_into(op, &[x, cos, sin, positions, indices], &[self.view().clone()])?;
+        Ok(())
     }
 
     /// Matrix product `[…, m, k] · […, k, n]`; batch dimensions broadcast.
@@ -251,7 +316,8 @@ impl Tensor {
     }
 
     /// Attention of these queries `[batch, heads, tokens, head_dim]` over keys and values
-    /// `[batch, kv_heads, kv, …]`; see [`Attention`].
+    /// `[caches, kv_heads, kv, …]` or, with a block table, `[pages, kv_heads, page_size, …]`; see
+    /// [`Attention`].
     pub fn attention(&self, k: &Tensor, v: &Tensor, options: AttentionOptions<'_>) -> Result<Tensor> {
         let (qs, ks, vs) = (self.shape(), k.shape(), v.shape());
         if qs.len() != 4 || ks.len() != 4 || vs.len() != 4 {
@@ -265,10 +331,22 @@ impl Tensor {
             (false, None) => Visibility::All,
         };
         let scale = options.scale.unwrap_or_else(|| 1.0 / (qs[3].max(1) as f32).sqrt());
-        let mask = options.mask.map(|m| m.broadcast_to(&[qs[0], qs[1], qs[2], ks[2]])).transpose()?;
-        let limits = options.limits.map(|l| l.broadcast_to(&[qs[0], qs[2]])).transpose()?;
-        let op = Attention { scale: Real(scale), visibility, mask: mask.is_some() };
-        let inputs: Vec<&Tensor> = [self, k, v].into_iter().chain(&mask).chain(&limits).collect();
+        let pages = options.block_table.map_or(1, |t| t.shape().get(1).copied().unwrap_or(0));
+        let kv = pages.saturating_mul(ks[2]);
+        let mask = options.mask.map(|m| m.broadcast_to(&[qs[0], qs[1], qs[2], kv])).transpose()?;
+        let per_token = |t: Option<&Tensor>| t.map(|t| t.broadcast_to(&[qs[0], qs[2]])).transpose();
+        let (limits, sequences) = (per_token(options.limits)?, per_token(options.sequences)?);
+        let op = Attention {
+            softcap: options.softcap.map(Real),
+            window: options.window,
+            mask: mask.is_some(),
+            sinks: options.sinks.is_some(),
+            paged: options.block_table.is_some(),
+            sequences: sequences.is_some(),
+            ..Attention::new(scale, visibility)
+        };
+        let optional = mask.iter().chain(&limits).chain(options.sinks).chain(options.block_table).chain(&sequences);
+        let inputs: Vec<&Tensor> = [self, k, v].into_iter().chain(optional).collect();
         self.one(Op::Attention(op), &inputs, self.dtype(), &[qs[0], qs[1], qs[2], vs[3]])
     }
 }

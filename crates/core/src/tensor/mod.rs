@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::readback::{Pending, Readback};
 use crate::stream::StorageView;
 
-pub use compute::AttentionOptions;
+pub use compute::{AttentionOptions, SoftmaxOptions};
 
 /// A tensor on a device. Clones share the data.
 #[derive(Clone, Debug)]

@@ -5,13 +5,15 @@
 //! blocks, so each key and value is read once for all of them. Few rows (a decode step) use the
 //! kernels that read keys and values in place; many use the dense product on panels. Where there
 //! are fewer blocks than threads, the keys are split too and the parts are merged at the end.
+//! Where keys lie (`cache`) and which of them count is settled per block and tile; the arithmetic
+//! is the same for all of them.
 
 use unisono_core::Op;
 use unisono_core::op::{Attention, Visibility};
 
 use super::Launch;
+use super::cache::{Cache, Part};
 use super::gemm::{Block, gemm};
-use super::matmul::panel;
 use super::softmax::add_mask;
 use crate::scratch::with_scratch;
 use crate::simd::dot::{self, GROUP};
@@ -36,17 +38,29 @@ struct Problem<'a> {
     op: Attention,
     simd: Simd,
     q: &'a View,
-    k: &'a View,
-    v: &'a View,
+    k: Cache<'a>,
+    v: Cache<'a>,
     y: &'a View,
     mask: Option<&'a View>,
     limits: Option<&'a View>,
-    kv_heads: usize,
+    sinks: Option<&'a View>,
+    sequences: Option<&'a View>,
     group: usize,
     tokens: usize,
     kv: usize,
     head_dim: usize,
     v_dim: usize,
+}
+
+/// Rows of one key-value head that read one cache.
+#[derive(Clone, Copy)]
+struct Unit {
+    batch: usize,
+    kv_head: usize,
+    first: usize,
+    rows: usize,
+    /// `None` for rows whose sequence does not exist: they see nothing.
+    cache: Option<usize>,
 }
 
 /// The running softmax of a block of rows.
@@ -57,205 +71,282 @@ struct State<'s> {
 }
 
 impl Problem<'_> {
-    /// Batch, head and token of a row of key-value head `kv_head`.
+    /// Head and token of a row of key-value head `kv_head`.
     fn place(&self, kv_head: usize, row: usize) -> (usize, usize) {
-        (kv_head * self.group + row / self.tokens, row % self.tokens)
+        (kv_head * self.group + row % self.group, row / self.group)
     }
 
-    /// How many leading keys a query may see.
-    fn limit(&self, batch: usize, token: usize) -> usize {
-        match self.op.visibility {
+    /// An element of a u32 tensor `[batch, tokens]`.
+    fn number(t: &View, batch: usize, token: usize) -> usize {
+        // SAFETY: batch and token are indices of `t`, which is u32.
+        unsafe { t.at(batch * t.stride(0) + token * t.stride(1)).cast::<u32>().read() as usize }
+    }
+
+    /// The keys that a query may see: the first and the one after the last.
+    fn seen(&self, batch: usize, token: usize) -> [usize; 2] {
+        let end = match self.op.visibility {
             Visibility::All => self.kv,
             Visibility::Causal => (self.kv + token + 1).saturating_sub(self.tokens),
-            Visibility::Limits => {
-                // SAFETY: batch and token are indices of `limits`, which is u32.
-                let read =
-                    |l: &View| unsafe { l.at(batch * l.stride(0) + token * l.stride(1)).cast::<u32>().read() as usize };
-                self.limits.map_or(self.kv, read).min(self.kv)
-            }
-        }
+            Visibility::Limits => self.limits.map_or(self.kv, |l| Self::number(l, batch, token)).min(self.kv),
+        };
+        [self.op.window.map_or(0, |w| end.saturating_sub(w as usize)), end]
     }
 
-    /// Scores of keys `keys` for `rows` queries at `q`, one row of `scores` each.
-    fn scores(&self, k_offset: usize, keys: usize, q: &mut [f32], rows: usize, scores: &mut [f32], room: &mut [f32]) {
-        let (d, [k_row, k_col]) = (self.head_dim, [self.k.stride(2), self.k.stride(3)]);
-        if rows <= FEW_ROWS && (k_col == 1 || d == 1) {
-            for j in (0..keys).step_by(2) {
-                let pair = (self.k.run(k_offset + j * k_row, 1), k_row, 2.min(keys - j));
+    /// Blocks of rows: as many as fit of those that read the same cache.
+    fn units(&self, batches: usize, kv_heads: usize) -> Vec<Unit> {
+        let mut units = Vec::new();
+        for batch in 0..batches {
+            let cache = |token: usize| match self.sequences {
+                None => Some(batch),
+                Some(s) => Some(Self::number(s, batch, token)).filter(|&c| c < self.k.count()),
+            };
+            let mut token = 0;
+            while token < self.tokens {
+                let same = (token..self.tokens).take_while(|&t| cache(t) == cache(token)).count();
+                let (first, end) = (token * self.group, (token + same) * self.group);
+                for kv_head in 0..kv_heads {
+                    units.extend((first..end).step_by(ROWS).map(|first| Unit {
+                        batch,
+                        kv_head,
+                        first,
+                        rows: ROWS.min(end - first),
+                        cache: cache(token),
+                    }));
+                }
+                token += same;
+            }
+        }
+        units
+    }
+
+    /// Scores of the keys of `part` for `rows` queries at `q`: columns `at..` of `scores`.
+    fn scores(&self, part: &Part<'_>, at: usize, q: &mut [f32], rows: usize, scores: &mut [f32], room: &mut [f32]) {
+        let d = self.head_dim;
+        if d == 0 || part.is_zero() {
+            scores.chunks_mut(KEYS).take(rows).for_each(|row| row[at..at + part.keys].fill(0.0));
+            return;
+        }
+        if rows <= FEW_ROWS && part.has_plain_rows(d) {
+            let (run, row) = part.rows(self.simd, d, room);
+            for j in (0..part.keys).step_by(2) {
+                // SAFETY: key `j` is one of the part.
+                let key = unsafe { run.skip(j * row) };
+                let pair = (key, row, 2.min(part.keys - j));
                 for r in (0..rows).step_by(GROUP) {
                     let n = GROUP.min(rows - r);
                     // SAFETY: the keys and the queries have `head_dim` elements.
                     let dots = unsafe { dot::dots(self.simd, pair, (q.as_ptr().add(r * d), d, n), d) };
-                    for (j, dots) in (j..keys).zip(&dots) {
+                    for (j, dots) in (at + j..at + part.keys).zip(&dots) {
                         (0..n).for_each(|i| scores[(r + i) * KEYS + j] = dots[i]);
                     }
                 }
             }
             return;
         }
-        if d == 0 {
-            return scores[..rows * KEYS].fill(0.0);
-        }
-        // SAFETY: `keys` keys lie inside `k`; the blocks are this task's own.
+        // SAFETY: the keys lie inside `k`; the blocks are this task's own.
         unsafe {
-            let k = panel(self.simd, self.k, k_offset, [keys, d], [k_row, k_col], room);
+            let k = part.block(self.simd, d, room);
             let transposed = Block { ptr: k.ptr, row: k.col, col: k.row };
             let q = Block { ptr: q.as_mut_ptr(), row: d, col: 1 };
-            gemm([rows, keys, d], q, transposed, Block { ptr: scores.as_mut_ptr(), row: KEYS, col: 1 }, false);
+            let to = Block { ptr: scores.as_mut_ptr().add(at), row: KEYS, col: 1 };
+            gemm([rows, part.keys, d], q, transposed, to, false);
         }
     }
 
-    /// Adds the values, weighted by `p`, to each row.
-    fn add_values(&self, v_offset: usize, keys: usize, p: &mut [f32], rows: usize, y: &mut [f32], room: &mut [f32]) {
-        let (d, [v_row, v_col]) = (self.v_dim, [self.v.stride(2), self.v.stride(3)]);
-        if d == 0 {
+    /// Adds the values of `part`, weighted by the columns `at..` of `p`, to each row.
+    fn add_values(&self, part: &Part<'_>, at: usize, p: &mut [f32], rows: usize, y: &mut [f32], room: &mut [f32]) {
+        let d = self.v_dim;
+        if d == 0 || part.is_zero() {
             return;
         }
-        if rows <= FEW_ROWS && (v_col == 1 || d == 1) {
+        if rows <= FEW_ROWS && part.has_plain_rows(d) {
+            let (run, row) = part.rows(self.simd, d, room);
             for (p, y) in p.chunks(KEYS).zip(y.chunks_mut(d)).take(rows) {
-                // SAFETY: `keys` rows of `v` have `v_dim` elements.
-                unsafe { dot::add_rows(self.simd, &p[..keys], self.v.run(v_offset, 1), v_row, y) };
+                // SAFETY: the rows of the part have `v_dim` elements.
+                unsafe { dot::add_rows(self.simd, &p[at..at + part.keys], run, row, y) };
             }
             return;
         }
-        // SAFETY: `keys` values lie inside `v`; the blocks are this task's own.
+        // SAFETY: the values lie inside `v`; the blocks are this task's own.
         unsafe {
-            let v = panel(self.simd, self.v, v_offset, [keys, d], [v_row, v_col], room);
-            let p = Block { ptr: p.as_mut_ptr(), row: KEYS, col: 1 };
-            gemm([rows, d, keys], p, v, Block { ptr: y.as_mut_ptr(), row: d, col: 1 }, true);
+            let v = part.block(self.simd, d, room);
+            let p = Block { ptr: p.as_mut_ptr().add(at), row: KEYS, col: 1 };
+            gemm([rows, d, part.keys], p, v, Block { ptr: y.as_mut_ptr(), row: d, col: 1 }, true);
         }
     }
 
-    /// Runs the online softmax for the rows `first..first + rows` over the keys `span`.
-    fn block(&self, batch: usize, kv_head: usize, first: usize, rows: usize, span: [usize; 2], state: &mut State<'_>) {
-        let simd = self.simd;
-        let (d, panel_room) = (self.head_dim, KEYS * self.head_dim.max(self.v_dim));
-        let limits: Vec<usize> = (first..first + rows).map(|r| self.limit(batch, self.place(kv_head, r).1)).collect();
-        let end = limits.iter().copied().max().unwrap_or(0).min(span[1]);
+    /// Runs the online softmax for the rows of `unit` over the keys `span`.
+    fn block(&self, unit: &Unit, span: [usize; 2], state: &mut State<'_>) {
         state.max.fill(f32::NEG_INFINITY);
         state.sum.fill(0.0);
         state.values.fill(0.0);
+        let Some(cache) = unit.cache else { return };
+        let (simd, rows) = (self.simd, unit.rows);
+        let seen: Vec<[usize; 2]> =
+            (unit.first..unit.first + rows).map(|r| self.seen(unit.batch, self.place(unit.kv_head, r).1)).collect();
+        let visible = || seen.iter().filter(|s| s[0] < s[1]);
+        let begin = visible().map(|s| s[0]).min().unwrap_or(0).max(span[0]);
+        let end = visible().map(|s| s[1]).max().unwrap_or(0).min(span[1]);
+        let (d, panel_room) = (self.head_dim, KEYS * self.head_dim.max(self.v_dim));
         with_scratch(rows * (d + KEYS) + panel_room, |scratch| {
             let (q, scratch) = scratch.split_at_mut(rows * d);
             let (scores, room) = scratch.split_at_mut(rows * KEYS);
             for (r, to) in q.chunks_mut(d.max(1)).enumerate().take(rows) {
-                let (head, token) = self.place(kv_head, first + r);
-                let at = batch * self.q.stride(0) + head * self.q.stride(1) + token * self.q.stride(2);
+                let (head, token) = self.place(unit.kv_head, unit.first + r);
+                let at = unit.batch * self.q.stride(0) + head * self.q.stride(1) + token * self.q.stride(2);
                 // SAFETY: the query has `head_dim` elements.
                 unsafe { self.q.row(at).load(simd, to) };
             }
-            for start in (span[0]..end).step_by(KEYS) {
+            for start in (begin..end).step_by(KEYS) {
                 let keys = KEYS.min(end - start);
-                let at = |v: &View| batch * v.stride(0) + kv_head * v.stride(1) + start * v.stride(2);
-                self.scores(at(self.k), keys, q, rows, scores, room);
-                for (r, row) in scores.chunks_mut(KEYS).enumerate() {
-                    let (seen, unseen) = row[..keys].split_at_mut(limits[r].saturating_sub(start).min(keys));
-                    unseen.fill(0.0);
-                    reduce::scale_by(simd, seen, self.op.scale.0);
-                    if let Some(mask) = self.mask {
-                        let (head, token) = self.place(kv_head, first + r);
-                        let row = batch * mask.stride(0) + head * mask.stride(1) + token * mask.stride(2);
-                        // SAFETY: the mask has an element for each of these keys.
-                        unsafe { add_mask(simd, seen, mask.row(row + start * mask.stride(3))) };
-                    }
-                    let max = reduce::max(simd, seen).max(state.max[r]);
-                    if max == f32::NEG_INFINITY {
-                        seen.fill(0.0);
-                        continue;
-                    }
-                    let sum = math::exp_minus(simd, seen, max);
-                    if max > state.max[r] {
-                        let shrink = math::exp::<false>(state.max[r] - max);
-                        state.sum[r] *= shrink;
-                        reduce::scale_by(simd, &mut state.values[r * self.v_dim..(r + 1) * self.v_dim], shrink);
-                        state.max[r] = max;
-                    }
-                    state.sum[r] += sum;
+                for (at, part) in self.k.parts(cache, unit.kv_head, start, keys) {
+                    self.scores(&part, at, q, rows, scores, room);
                 }
-                self.add_values(at(self.v), keys, scores, rows, state.values, room);
+                for (r, row) in scores.chunks_mut(KEYS).enumerate() {
+                    let [first, end] = seen[r].map(|key| key.saturating_sub(start).min(keys));
+                    let [first, end] = [first.min(end), end];
+                    row[..first].fill(0.0);
+                    row[end..keys].fill(0.0);
+                    self.weigh(unit, r, start + first, &mut row[first..end], state);
+                }
+                for (at, part) in self.v.parts(cache, unit.kv_head, start, keys) {
+                    self.add_values(&part, at, scores, rows, state.values, room);
+                }
             }
         });
     }
 
-    /// Divides by the sum and stores row `row`.
-    fn store(&self, batch: usize, kv_head: usize, row: usize, values: &mut [f32], sum: f32) {
-        let (head, token) = self.place(kv_head, row);
-        let at = batch * self.y.stride(0) + head * self.y.stride(1) + token * self.y.stride(2);
-        reduce::scale_by(self.simd, values, if sum > 0.0 { 1.0 / sum } else { 0.0 });
-        // SAFETY: the row of `y` has `v_dim` elements, and no other task stores it.
-        unsafe { self.y.row(at).store(self.simd, values) };
+    /// Turns the products of row `r` with the keys from `key` on into weights, and what the row has
+    /// summed up so far into the scale of its new maximum.
+    fn weigh(&self, unit: &Unit, r: usize, key: usize, scores: &mut [f32], state: &mut State<'_>) {
+        let simd = self.simd;
+        match self.op.softcap {
+            None => reduce::scale_by(simd, scores, self.op.scale.0),
+            Some(cap) => {
+                reduce::scale_by(simd, scores, self.op.scale.0 / cap.0);
+                math::unary(simd, unisono_core::op::UnaryOp::Tanh, scores);
+                reduce::scale_by(simd, scores, cap.0);
+            }
+        }
+        if let Some(mask) = self.mask {
+            let (head, token) = self.place(unit.kv_head, unit.first + r);
+            let row = unit.batch * mask.stride(0) + head * mask.stride(1) + token * mask.stride(2);
+            // SAFETY: the mask has an element for each of these keys.
+            unsafe { add_mask(simd, scores, mask.row(row + key * mask.stride(3))) };
+        }
+        let max = reduce::max(simd, scores).max(state.max[r]);
+        if max == f32::NEG_INFINITY {
+            return scores.fill(0.0);
+        }
+        let sum = math::exp_minus(simd, scores, max);
+        if max > state.max[r] {
+            let shrink = math::exp::<false>(state.max[r] - max);
+            state.sum[r] *= shrink;
+            reduce::scale_by(simd, &mut state.values[r * self.v_dim..(r + 1) * self.v_dim], shrink);
+            state.max[r] = max;
+        }
+        state.sum[r] += sum;
+    }
+
+    /// Adds the sink to the sum, divides by it and stores the rows of `unit`.
+    fn store(&self, unit: &Unit, state: &mut State<'_>) {
+        for (r, values) in state.values.chunks_mut(self.v_dim).enumerate() {
+            let (head, token) = self.place(unit.kv_head, unit.first + r);
+            let (max, sum) = (state.max[r], state.sum[r]);
+            let factor = match self.sinks {
+                _ if max == f32::NEG_INFINITY => 0.0,
+                None => 1.0 / sum,
+                Some(sinks) => {
+                    let mut sink = [0f32];
+                    // SAFETY: there is a sink for each head.
+                    unsafe { sinks.row(head * sinks.stride(0)).load(self.simd, &mut sink) };
+                    let top = max.max(sink[0]);
+                    let shrink = math::exp::<false>(max - top);
+                    shrink / (sum * shrink + math::exp::<false>(sink[0] - top))
+                }
+            };
+            reduce::scale_by(self.simd, values, factor);
+            let at = unit.batch * self.y.stride(0) + head * self.y.stride(1) + token * self.y.stride(2);
+            // SAFETY: the row of `y` has `v_dim` elements, and no other task stores it.
+            unsafe { self.y.row(at).store(self.simd, values) };
+        }
     }
 }
 
-/// `q, k, v [mask] [limits] -> y`
+/// `q, k, v [mask] [limits] [sinks] [block_table] [sequences] -> y`
 pub(crate) fn attention(launch: &Launch<'_>) {
     let Op::Attention(op) = *launch.op else { return };
-    let [q, k, v, rest @ ..] = launch.inputs else { return };
-    let mut rest = rest.iter();
-    let mask = if op.mask { rest.next() } else { None };
-    let limits = if op.visibility == Visibility::Limits { rest.next() } else { None };
+    let [q, k, v, ..] = launch.inputs else { return };
     let y = &launch.outputs[0];
     if y.desc.is_empty() {
         return;
     }
+    let at = op.inputs();
+    let input = |i: Option<usize>| i.and_then(|i| launch.inputs.get(i));
+    let table = input(at.block_table);
     let (batches, kv_heads, group, tokens) = (q.size(0), k.size(1), q.size(1) / k.size(1), q.size(2));
-    let (kv, head_dim, v_dim) = (k.size(2), q.size(3), v.size(3));
+    let (head_dim, v_dim) = (q.size(3), v.size(3));
+    let kv = table.map_or(k.size(2), |t| t.size(1) * k.size(2));
     let simd = launch.simd;
-    let p = Problem { op, simd, q, k, v, y, mask, limits, kv_heads, group, tokens, kv, head_dim, v_dim };
+    let p = Problem {
+        op,
+        simd,
+        q,
+        k: Cache::new(k, table),
+        v: Cache::new(v, table),
+        y,
+        mask: input(at.mask),
+        limits: input(at.limits),
+        sinks: input(at.sinks),
+        sequences: input(at.sequences),
+        group,
+        tokens,
+        kv,
+        head_dim,
+        v_dim,
+    };
 
-    let all_rows = group * tokens;
-    let blocks = all_rows.div_ceil(ROWS);
-    let units = batches * kv_heads * blocks;
+    let units = p.units(batches, kv_heads);
     let threads = launch.pool.threads();
-    let work = all_rows * batches * kv_heads * kv * (head_dim + v_dim);
-    let splits = if work < SMALL { 1 } else { (2 * threads).div_ceil(units).clamp(1, kv.div_ceil(2 * KEYS).max(1)) };
-    let splits = if threads == 1 || units >= 2 * threads { 1 } else { splits };
+    let work = group * tokens * batches * kv_heads * kv.min(op.window.map_or(kv, |w| w as usize)) * (head_dim + v_dim);
+    let most = kv.div_ceil(2 * KEYS).max(1);
+    let splits = if work < SMALL { 1 } else { (2 * threads).div_ceil(units.len()).clamp(1, most) };
+    let splits = if threads == 1 || units.len() >= 2 * threads { 1 } else { splits };
     let span = kv.div_ceil(splits).next_multiple_of(KEYS);
 
     // Of each unit and split: maximum and sum of each row, then its values.
-    let part = ROWS.min(all_rows) * (2 + v_dim);
-    let locate = |unit: usize| (unit / (kv_heads * blocks), unit / blocks % p.kv_heads, unit % blocks * ROWS);
+    let part = ROWS.min(group * tokens) * (2 + v_dim);
     let state_of = |part: &mut [f32], rows: usize, f: &mut dyn FnMut(State<'_>)| {
         let (max, part) = part.split_at_mut(rows);
         let (sum, values) = part.split_at_mut(rows);
         f(State { max, sum, values: &mut values[..rows * v_dim] });
     };
     let compute = |task: usize, own: &mut [f32]| {
-        let (unit, split) = (task / splits, task % splits);
-        let (batch, kv_head, first) = locate(unit);
-        let rows = ROWS.min(all_rows - first);
-        state_of(own, rows, &mut |mut state| {
-            p.block(batch, kv_head, first, rows, [split * span, kv.min((split + 1) * span)], &mut state);
+        let (unit, split) = (&units[task / splits], task % splits);
+        state_of(own, unit.rows, &mut |mut state| {
+            p.block(unit, [split * span, kv.min((split + 1) * span)], &mut state);
             if splits == 1 {
-                for (r, values) in state.values.chunks_mut(v_dim).enumerate() {
-                    p.store(batch, kv_head, first + r, values, state.sum[r]);
-                }
+                p.store(unit, &mut state);
             }
         });
     };
     if splits == 1 {
         let run = |task: usize| with_scratch(part, |own| compute(task, own));
         if work < SMALL {
-            return (0..units).for_each(run);
+            return (0..units.len()).for_each(run);
         }
-        return launch.pool.run(units, &run);
+        return launch.pool.run(units.len(), &run);
     }
-    with_scratch(units * splits * part, |parts| {
+    with_scratch(units.len() * splits * part, |parts| {
         let shared = Parts(parts.as_mut_ptr());
-        launch.pool.run(units * splits, &|task| {
+        launch.pool.run(units.len() * splits, &|task| {
             let shared = &shared;
             // SAFETY: the part of this task's index, inside the block of `units · splits` parts.
             compute(task, unsafe { std::slice::from_raw_parts_mut(shared.0.add(task * part), part) });
         });
-        for unit in 0..units {
-            let (batch, kv_head, first) = locate(unit);
-            let rows = ROWS.min(all_rows - first);
-            merge(simd, &mut parts[unit * splits * part..(unit + 1) * splits * part], part, rows, v_dim);
-            state_of(&mut parts[unit * splits * part..], rows, &mut |state| {
-                for (r, values) in state.values.chunks_mut(v_dim).enumerate() {
-                    p.store(batch, kv_head, first + r, values, state.sum[r]);
-                }
-            });
+        for (i, unit) in units.iter().enumerate() {
+            merge(simd, &mut parts[i * splits * part..(i + 1) * splits * part], part, unit.rows, v_dim);
+            state_of(&mut parts[i * splits * part..], unit.rows, &mut |mut state| p.store(unit, &mut state));
         }
     });
 }

@@ -7,6 +7,7 @@
 pub(crate) mod attention;
 pub(crate) mod block_move;
 pub(crate) mod block_rows;
+pub(crate) mod cache;
 pub(crate) mod cast;
 pub(crate) mod choose;
 pub(crate) mod elementwise;

@@ -47,6 +47,10 @@ struct Plan<'a> {
 }
 
 pub(super) fn build(b: &mut Builder<'_>, name: &str, op: &Attention) -> Result<(), Reason> {
+    let plain = Attention { mask: op.mask, ..Attention::new(op.scale.0, op.visibility) };
+    if *op != plain || op.inputs().mask.is_some_and(|i| b.input(i).desc.dtype == DType::Bool) {
+        return Err(Reason::Op("softcap, windows, sinks, boolean masks, pages and sequences have no kernel".into()));
+    }
     let (q, k, v, y) = (&b.input(0).desc, &b.input(1).desc, &b.input(2).desc, &b.output(0).desc);
     let (kv_heads, kv, head_dim, v_dim) = (k.shape[1], k.shape[2], q.shape[3], v.shape[3]);
     let (rows_per_tile, most) = match name {

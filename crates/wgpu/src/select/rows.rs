@@ -2,7 +2,7 @@
 //! iteration space; one workgroup takes one row (one invocation in `reduce_column`).
 
 use unisono_core::op::{AddRmsNorm, LayerNorm, ReduceOp, RmsNorm, Softmax};
-use unisono_core::{OpDesc, Reason, TensorDesc};
+use unisono_core::{DType, OpDesc, Reason, TensorDesc};
 
 use super::builder::{Builder, code, for_output, word};
 use super::window::{Piece, View, windows};
@@ -68,6 +68,8 @@ struct Rows<'a> {
     /// y, a, b, c; an absent one is bound to a dummy.
     operands: Vec<Option<Operand>>,
     z: Option<Operand>,
+    /// Two words for the kernel.
+    extra: [u32; 2],
     /// Rows that one workgroup takes.
     rows_per_group: u64,
 }
@@ -104,6 +106,7 @@ fn reduction<'a>(b: &Builder<'_>, kernel: &'a str, axis: usize) -> Rows<'a> {
         n,
         operands: vec![Some(result), source],
         z: None,
+        extra: [0; 2],
         rows_per_group: if kernel == "reduce_column" { GROUP } else { 1 },
     }
 }
@@ -141,6 +144,7 @@ fn last_dimension<'a>(b: &Builder<'_>, kernel: &'a str, y: usize, value: f32) ->
             Some(row_operand(b.input_view(0), x, axis, n)),
         ],
         z: None,
+        extra: [0; 2],
         rows_per_group: 1,
     }
 }
@@ -150,19 +154,21 @@ pub(super) fn softmax(b: &mut Builder<'_>, name: &str, op: &Softmax) -> Result<(
     if name.starts_with("softmax_cached") && rows.n > CACHED {
         return Err(Reason::Limit(format!("{name} takes rows of up to {CACHED} elements")));
     }
-    rows.constants.push(("MASK", f64::from(u8::from(op.mask))));
+    let at = op.inputs();
+    let boolean = at.mask.is_some_and(|i| b.input(i).desc.dtype == DType::Bool);
+    rows.constants.push(("MASK", f64::from(u8::from(op.mask) + u8::from(boolean))));
     rows.constants.push(("LIMITS", f64::from(u8::from(op.limits))));
-    let mut next = 1;
-    let (mut mask, mut limits) = (None, None);
-    if op.mask {
-        let d = &b.input(next).desc;
+    rows.extra = [op.window.unwrap_or(u32::MAX), u32::from(op.sinks) + 2 * u32::from(op.log)];
+    let mask = at.mask.map(|i| {
+        let d = &b.input(i).desc;
         rows.constants.push(("B", code(d.dtype)));
-        mask = Some(row_operand(b.input_view(next), d, d.rank() - 1, rows.n));
-        next += 1;
-    }
-    if op.limits {
-        limits = Some(Operand { view: b.input_view(next), along: 0 });
-    }
+        row_operand(b.input_view(i), d, d.rank() - 1, rows.n)
+    });
+    let limits = at.limits.map(|i| Operand { view: b.input_view(i), along: 0 });
+    rows.z = at.sinks.map(|i| {
+        rows.constants.push(("D", code(b.input(i).desc.dtype)));
+        Operand { view: b.input_view(i), along: 0 }
+    });
     rows.operands.extend([mask, limits]);
     rows.launch(b)
 }
@@ -232,6 +238,8 @@ impl Rows<'_> {
             let (binding, base) = o.view.bind(piece, b.caps);
             bindings.push(binding);
             z_base = base;
+        } else if unisono_shaders::variant(&kernel).is_some_and(|v| v.bindings.len() > bindings.len()) {
+            bindings.push(b.dummy(&kernel)?);
         }
         // Dimensions of size 1 cost a division each.
         let dims: Vec<usize> = (0..piece.sizes.len()).filter(|&d| piece.sizes[d] != 1).collect();
@@ -242,7 +250,8 @@ impl Rows<'_> {
             let along = self.operands.get(i).and_then(Option::as_ref).map_or(0, |o| o.along);
             params.push(word(along)?);
         }
-        params.extend([z_base, word(self.z.as_ref().map_or(0, |o| o.along))?, 0, 0]);
+        params.extend([z_base, word(self.z.as_ref().map_or(0, |o| o.along))?]);
+        params.extend(self.extra);
         let step = |o: Option<&Operand>, d: Option<&usize>| match (o, d) {
             (Some(o), Some(&d)) => word(o.view.strides[d]),
             _ => Ok(0),

@@ -105,7 +105,7 @@ fn every_op(d: DType) -> Vec<OpDesc> {
         let mut inputs = vec![x];
         inputs.extend(mask.then_some(x));
         inputs.extend(limited.then_some(t(DType::U32, &[5])));
-        ops.push(op(Op::Softmax(Softmax { scale: Real(0.5), mask, limits: limited }), &inputs, &[x]));
+        ops.push(op(Op::Softmax(Softmax { mask, limits: limited, ..Softmax::new(0.5) }), &inputs, &[x]));
     }
     for activation in Activation::ALL {
         let (a, b, y) = (t(d, &[3, 24]), t(d, &[24, 10]), t(d, &[3, 10]));
@@ -113,7 +113,7 @@ fn every_op(d: DType) -> Vec<OpDesc> {
         ops.push(op(Op::Linear(linear), &[a, b, t(d, &[10]), y], &[y]));
     }
     for visibility in [Visibility::All, Visibility::Causal, Visibility::Limits] {
-        let attention = Attention { scale: Real(0.3), visibility, mask: true };
+        let attention = Attention { mask: true, ..Attention::new(0.3, visibility) };
         let mut inputs = vec![q, kv, kv, t(d, &[2, 4, 3, 7])];
         inputs.extend((visibility == Visibility::Limits).then_some(limits));
         ops.push(op(Op::Attention(attention), &inputs, &[q]));
@@ -265,7 +265,7 @@ fn many_workgroups_spill_out_of_x() {
         assert!(recipe.launches.iter().any(|l| l.groups[1] > 1));
     }
     let rows = t(DType::F32, &[70_000, 2]);
-    let softmax = Softmax { scale: Real(1.0), mask: false, limits: false };
+    let softmax = Softmax::new(1.0);
     for recipe in check(&op(Op::Softmax(softmax), &[rows], &[rows]), 0, &caps) {
         assert_eq!(recipe.launches[0].groups, [65535, 2, 1]);
     }
@@ -275,7 +275,7 @@ fn many_workgroups_spill_out_of_x() {
 fn what_cannot_be_bound_is_refused_with_the_limit() {
     let caps = Caps { max_storage_buffer_binding_size: 4096, ..default_limits() };
     let row = t(DType::F32, &[1, 8192]);
-    let softmax = Softmax { scale: Real(1.0), mask: false, limits: false };
+    let softmax = Softmax::new(1.0);
     let refusal = candidates(&op(Op::Softmax(softmax), &[row], &[row]), &caps).expect_err("too large");
     assert!(matches!(refusal, unisono_core::Reason::Limit(_)), "{refusal}");
 }
@@ -283,7 +283,7 @@ fn what_cannot_be_bound_is_refused_with_the_limit() {
 #[test]
 fn wide_heads_are_left_to_the_decomposition() {
     let q = t(DType::F32, &[1, 2, 3, 320]);
-    let attention = Attention { scale: Real(0.1), visibility: Visibility::Causal, mask: false };
+    let attention = Attention::new(0.1, Visibility::Causal);
     let refusal = candidates(&op(Op::Attention(attention), &[q, q, q], &[q]), &default_limits());
     assert!(matches!(refusal, Err(unisono_core::Reason::Limit(_))));
 }

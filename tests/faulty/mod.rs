@@ -146,7 +146,7 @@ impl Faulty {
 
     /// The last of several largest elements, over contiguous rows.
     fn last_tie(&self, op: &Op, x: (Operand, &Buffer), y: (Operand, &Buffer)) -> Result<()> {
-        let Op::ArgMax(argmax) = op else { return Ok(()) };
+        let Op::ArgReduce(argmax) = op else { return Ok(()) };
         let desc = x.0.desc;
         if argmax.axis + 1 != desc.rank() || !desc.is_contiguous() || !y.0.desc.is_contiguous() {
             return Ok(());

@@ -34,7 +34,7 @@ fn rewrite_step(fault: Fault, mut step: Step) -> Step {
             shorten(&mut step.inputs[0], 1);
             shorten(&mut step.inputs[1], 2);
         }
-        (Fault::RmsNormWithoutEps, Op::RmsNorm(norm)) => *norm = RmsNorm { eps: Real(0.0) },
+        (Fault::RmsNormWithoutEps, Op::RmsNorm(norm)) => *norm = RmsNorm { eps: Real(0.0), weight: norm.weight },
         (Fault::RopeOtherPairing, Op::Rope(rope)) => {
             let pairing = match rope.pairing {
                 RopePairing::Interleaved => RopePairing::HalfSplit,

@@ -10,12 +10,14 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use half::{bf16, f16};
-use unisono_core::op::{BinaryOp, Op, OpDesc, ReduceOp, Rope, RopePairing, Softmax, UnaryOp};
+use unisono_core::op::{ArgOp, BinaryOp, Op, OpDesc, ReduceOp, Rope, RopePairing, Softmax, UnaryOp};
 use unisono_core::{
     Backend, Bindings, Buffer, BufferDesc, Counters, DType, DeviceInfo, DeviceKind, Error, ErrorKind, KernelChoice,
     Operand, Pending, Plan, Program, Readback, Reason, Result, SlotId, SlotKind, Step, Support, TensorDesc, Ticket,
     lower, support,
 };
+
+mod order;
 
 /// The name of the only kernel that each primitive has.
 pub const KERNEL: &str = "naive";
@@ -72,8 +74,8 @@ fn select(desc: &OpDesc) -> Result<(), Reason> {
     covers(desc).then_some(()).ok_or_else(missing)
 }
 
-/// Whether the backend has a kernel: the primitives of a Llama model on floats, and movement of
-/// plain elements of up to four bytes, with casts between floats.
+/// Whether the backend has a kernel: the primitives of a Llama model on floats, reductions, order,
+/// windows, and movement of plain elements of up to four bytes, with casts between floats.
 pub fn covers(desc: &OpDesc) -> bool {
     let operands = || desc.inputs.iter().chain(&desc.outputs).map(|d| d.dtype);
     let floats = || operands().all(DType::is_float);
@@ -82,11 +84,12 @@ pub fn covers(desc: &OpDesc) -> bool {
     words
         && match &desc.op {
             Op::Copy => moved(desc.inputs[0].dtype, desc.outputs[0].dtype),
-            Op::Concat(_) | Op::GatherRows | Op::ScatterRows | Op::ArgMax(_) => true,
+            Op::Concat(_) | Op::GatherRows | Op::ScatterRows => true,
             Op::Softmax(_) | Op::RmsNorm(_) | Op::LayerNorm(_) | Op::Rope(_) | Op::MatMul => true,
             Op::Unary(op) => floats() && unary(*op, 1.0).is_ok(),
             Op::Binary(op) => floats() && binary(*op).is_ok(),
-            Op::Reduce(op) => matches!(op.op, ReduceOp::Sum | ReduceOp::Mean | ReduceOp::Max),
+            Op::Reduce(_) | Op::ArgReduce(_) | Op::CumSum(_) | Op::TopK(_) | Op::ArgSort(_) => true,
+            Op::GroupNorm(_) | Op::L2Norm(_) | Op::Im2Col(_) => true,
             _ => false,
         }
 }
@@ -273,15 +276,45 @@ fn run_step(step: &Step, slots: &[Buffer]) -> Result<()> {
         }
         Op::Unary(op) => input(0)?.into_iter().map(|x| unary(*op, x)).collect::<Result<_>>()?,
         Op::Binary(op) => input(0)?.into_iter().zip(input(1)?).map(binary(*op)?).collect(),
+        Op::Reduce(op) if y.desc.dtype.is_index() => {
+            along(&input(0)?, shape(0), op.axis, |x| Ok(order::integers(op.op, x, y.desc.dtype)))?
+        }
         Op::Reduce(op) => along(&input(0)?, shape(0), op.axis, |x| match op.op {
             ReduceOp::Sum => Ok(x.iter().sum()),
             ReduceOp::Mean => Ok(x.iter().sum::<f64>() / x.len() as f64),
             ReduceOp::Max => Ok(x.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
+            ReduceOp::Min => Ok(x.iter().copied().fold(f64::INFINITY, f64::min)),
+            ReduceOp::Prod => Ok(x.iter().product()),
             _ => Err(no_kernel(op.op.name())),
         })?,
-        Op::ArgMax(op) => along(&input(0)?, shape(0), op.axis, |x| {
-            Ok((0..x.len()).fold(0, |best, i| if x[i] > x[best] { i } else { best }) as f64)
+        Op::ArgReduce(op) => along(&input(0)?, shape(0), op.axis, |x| {
+            let better = |a, b| if op.op == ArgOp::Max { a > b } else { a < b };
+            Ok((0..x.len()).fold(0, |best, i| if better(x[i], x[best]) { i } else { best }) as f64)
         })?,
+        Op::CumSum(op) => order::cumsum(op, &input(0)?, shape(0), y.desc.dtype),
+        Op::ArgSort(op) => rows(&input(0)?, shape(0), |x| order::sorted(x, op.descending)),
+        Op::TopK(op) => {
+            let x = cast(slots, &step.inputs[0], &y.desc)?;
+            let n = shape(0)[shape(0).len() - 1];
+            let order = rows(&input(0)?, shape(0), |x| order::sorted(x, !op.smallest)[..op.k].to_vec());
+            let at = |(i, j): (usize, &f64)| x[i / op.k * n + *j as usize];
+            store_raw(slots, y, 0, &order.iter().enumerate().map(at).collect::<Vec<_>>())?;
+            return store(slots, &step.outputs[1], &order);
+        }
+        Op::GroupNorm(op) => {
+            let weight = if op.weight { Some(input(1)?) } else { None };
+            let bias = if op.bias { Some(input(1 + usize::from(op.weight))?) } else { None };
+            order::group_norm(op, &input(0)?, shape(0), weight.as_deref(), bias.as_deref())
+        }
+        Op::L2Norm(op) => rows(&input(0)?, shape(0), |x| {
+            let length = x.iter().map(|v| v * v).sum::<f64>().sqrt().max(f64::from(op.eps.0));
+            x.iter().map(|v| v / length).collect()
+        }),
+        Op::Im2Col(op) => {
+            let x = cast(slots, &step.inputs[0], &y.desc)?;
+            let raw: Vec<Raw> = order::im2col(op, shape(0)).into_iter().map(|i| i.map_or([0; 4], |i| x[i])).collect();
+            return store_raw(slots, y, 0, &raw);
+        }
         Op::Softmax(op) => {
             let at = op.inputs();
             let optional = |i: Option<usize>| i.map(input).transpose();
@@ -299,7 +332,7 @@ fn run_step(step: &Step, slots: &[Buffer]) -> Result<()> {
             softmax(op, &input(0)?, shape(0), [mask, optional(at.limits)?, optional(at.sinks)?], lowest)
         }
         Op::RmsNorm(op) => {
-            let w = input(1)?;
+            let w = if op.weight { input(1)? } else { ones(shape(0)) };
             rows(&input(0)?, shape(0), |x| {
                 let mean_square = x.iter().map(|v| v * v).sum::<f64>() / x.len() as f64;
                 let scale = (mean_square + f64::from(op.eps.0)).sqrt().recip();
@@ -307,7 +340,8 @@ fn run_step(step: &Step, slots: &[Buffer]) -> Result<()> {
             })
         }
         Op::LayerNorm(op) => {
-            let (w, bias) = (input(1)?, input(2)?);
+            let w = if op.weight { input(1)? } else { ones(shape(0)) };
+            let bias = if op.bias { input(1 + usize::from(op.weight))? } else { vec![0.0; w.len()] };
             rows(&input(0)?, shape(0), |x| {
                 let mean = x.iter().sum::<f64>() / x.len() as f64;
                 let variance = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / x.len() as f64;
@@ -320,6 +354,11 @@ fn run_step(step: &Step, slots: &[Buffer]) -> Result<()> {
         op => return Err(no_kernel(op.name())),
     };
     store(slots, y, &values)
+}
+
+/// The weight of a norm that has none.
+fn ones(shape: &[usize]) -> Vec<f64> {
+    vec![1.0; shape.last().copied().unwrap_or(0)]
 }
 
 fn no_kernel(op: &str) -> Error {

@@ -76,7 +76,11 @@ impl Fusion<'_> {
     fn add_rms_norm(&self, steps: &[Step]) -> Option<(Step, usize)> {
         let [add, norm, ..] = steps else { return None };
         let Op::RmsNorm(rms_norm) = norm.op else { return None };
-        if add.op != Op::Binary(BinaryOp::Add) || !is_auto(&[add, norm]) || norm.inputs[0] != add.outputs[0] {
+        if !rms_norm.weight
+            || add.op != Op::Binary(BinaryOp::Add)
+            || !is_auto(&[add, norm])
+            || norm.inputs[0] != add.outputs[0]
+        {
             return None;
         }
         let op = Op::AddRmsNorm(AddRmsNorm { eps: rms_norm.eps });

@@ -33,7 +33,7 @@ fn errors_name_the_operation_and_its_operands() {
     assert!(e.to_string().contains("zero size"), "{e}");
     let sum = Op::Reduce(Reduce { op: ReduceOp::Sum, axis: 1 });
     assert!(OpDesc::new(sum, vec![f32(&[2, 0])], vec![f32(&[2, 1])]).is_ok());
-    let norm = Op::RmsNorm(RmsNorm { eps: f32::NAN.into() });
+    let norm = Op::RmsNorm(RmsNorm { eps: f32::NAN.into(), weight: true });
     assert!(OpDesc::new(norm, vec![f32(&[2, 4]), f32(&[4])], vec![f32(&[2, 4])]).is_err());
 }
 
@@ -207,7 +207,7 @@ fn fusion_keeps_what_somebody_else_reads() {
     let weight = b.operand(SlotKind::Input, f32(&[4]));
     let (sum, out) = (b.operand(SlotKind::Output, y), b.operand(SlotKind::Output, y));
     b.push(Op::Binary(BinaryOp::Add), &[x, x], &[sum]).unwrap();
-    b.push(Op::RmsNorm(RmsNorm { eps: 1e-5.into() }), &[sum, weight], &[out]).unwrap();
+    b.push(Op::RmsNorm(RmsNorm { eps: 1e-5.into(), weight: true }), &[sum, weight], &[out]).unwrap();
     let fused = fuse(&b.finish(), &|_| true).unwrap();
     assert_eq!(names(&fused), ["add_rms_norm"]);
     assert_eq!(fused.steps()[0].outputs, [sum, out]);

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use unisono_core::{Error, ErrorKind, KernelChoice, Op, OpDesc, Reason, Result, TensorDesc};
 
 use crate::kernels::{
-    KernelFn, attention, block_move, block_rows, choose, elementwise, experts, integer, matmul, movement, norm, reduce,
-    rope, small, softmax,
+    KernelFn, attention, block_move, block_rows, choose, conv, elementwise, experts, group_norm, integer, matmul,
+    movement, norm, reduce, rope, scan, small, softmax, sort,
 };
 
 /// Rows of `a` up to which reading the other operand in place beats the packed product.
@@ -62,6 +62,7 @@ pub(crate) fn candidates(desc: &OpDesc) -> Vec<Candidate> {
         Op::Unary(op) if unisono_core::op::UnaryOp::ALL.contains(op) => vec![("blocks", elementwise::unary)],
         Op::Binary(op) if unisono_core::op::BinaryOp::ALL.contains(op) => vec![("blocks", elementwise::binary)],
         Op::Clamp(_) | Op::ScaleShift(_) => vec![("blocks", elementwise::with_parameters)],
+        Op::Reduce(_) if !desc.outputs[0].dtype.is_float() => vec![("integers", reduce::reduce_integers)],
         Op::Reduce(r) if unisono_core::op::ReduceOp::ALL.contains(&r.op) => {
             if reduce::has_columns(&desc.inputs[0], r.axis) {
                 vec![("columns", reduce::reduce_columns), ("rows", reduce::reduce_rows)]
@@ -69,9 +70,29 @@ pub(crate) fn candidates(desc: &OpDesc) -> Vec<Candidate> {
                 vec![("rows", reduce::reduce_rows), ("columns", reduce::reduce_columns)]
             }
         }
-        Op::ArgMax(_) => vec![("rows", reduce::argmax)],
+        Op::ArgReduce(_) if !desc.inputs[0].dtype.is_float() => vec![("integers", reduce::arg_reduce_integers)],
+        Op::ArgReduce(_) => vec![("rows", reduce::arg_reduce)],
+        Op::CumSum(_) if !desc.outputs[0].dtype.is_float() => vec![("integers", scan::cumsum_integers)],
+        Op::CumSum(c) => {
+            let mut list: Vec<Entry> = vec![("rows", scan::cumsum_rows), ("columns", scan::cumsum_columns)];
+            if reduce::has_columns(&desc.inputs[0], c.axis) {
+                list.swap(0, 1);
+            }
+            list
+        }
+        Op::TopK(_) => vec![("keys", sort::topk)],
+        Op::ArgSort(_) => vec![("keys", sort::argsort)],
         Op::Softmax(_) => vec![("rows", softmax::softmax)],
         Op::RmsNorm(_) | Op::LayerNorm(_) => vec![("rows", norm::norm)],
+        Op::GroupNorm(_) => vec![("groups", group_norm::group_norm)],
+        Op::L2Norm(_) => vec![("rows", group_norm::l2_norm)],
+        Op::Im2Col(_) => {
+            let (x, y) = (desc.inputs[0].dtype, desc.outputs[0].dtype);
+            let floats = conv::is_float_pair(x, y).then_some(("runs", conv::im2col as KernelFn));
+            let bytes = (x == y).then_some(("bytes", conv::im2col_bytes as KernelFn));
+            floats.into_iter().chain(bytes).collect()
+        }
+        Op::Conv1d(_) | Op::Conv2d(_) => vec![("panels", conv::direct)],
         Op::Rope(_) => vec![("heads", rope::rope)],
         Op::RopeWrite(_) => vec![("heads", rope::rope_write)],
         Op::MatMul => products(desc),

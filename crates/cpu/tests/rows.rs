@@ -4,7 +4,9 @@ mod common;
 
 use common::{Host, ODD, U, check};
 use unisono_core::DType;
-use unisono_core::op::{AddRmsNorm, ArgMax, LayerNorm, Op, Reduce, ReduceOp, RmsNorm, Rope, RopePairing, Softmax};
+use unisono_core::op::{
+    AddRmsNorm, ArgOp, ArgReduce, LayerNorm, Op, Reduce, ReduceOp, RmsNorm, Rope, RopePairing, Softmax,
+};
 
 /// The elements that share result `i` of a reduction over `axis`.
 fn line(x: &Host, axis: usize, i: usize) -> Vec<f64> {
@@ -32,16 +34,26 @@ fn reductions_over_every_axis_and_layout() {
                             match op {
                                 ReduceOp::Sum => (sum, error),
                                 ReduceOp::Mean => (sum / v.len() as f64, error / v.len() as f64),
+                                ReduceOp::Prod => {
+                                    let product = v.iter().product::<f64>();
+                                    (product, product.abs() * v.len() as f64 * U)
+                                }
+                                ReduceOp::Min => (v.into_iter().fold(f64::INFINITY, f64::min), 0.0),
                                 _ => (v.into_iter().fold(f64::NEG_INFINITY, f64::max), 0.0),
                             }
                         });
                     }
                     let index = Host::new(DType::U32, &reduced);
-                    check(&Op::ArgMax(ArgMax { axis }), std::slice::from_ref(&x), &[index], &|_, i| {
-                        let v = line(&x, axis, i);
-                        let max = v.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                        (v.iter().position(|&e| e == max).unwrap() as f64, 0.0)
-                    });
+                    check(
+                        &Op::ArgReduce(ArgReduce { op: ArgOp::Max, axis }),
+                        std::slice::from_ref(&x),
+                        &[index],
+                        &|_, i| {
+                            let v = line(&x, axis, i);
+                            let max = v.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                            (v.iter().position(|&e| e == max).unwrap() as f64, 0.0)
+                        },
+                    );
                 }
             }
         }
@@ -51,9 +63,13 @@ fn reductions_over_every_axis_and_layout() {
 #[test]
 fn ties_go_to_the_lowest_index_and_empty_sums_are_zero() {
     let x = Host::new(DType::F32, &[2, 3000]).fill(|i| if i % 3000 % 1100 == 1050 { 9.0 } else { -1.0 });
-    check(&Op::ArgMax(ArgMax { axis: 1 }), &[x], &[Host::new(DType::U32, &[2, 1])], &|_, _| (1050.0, 0.0));
+    check(&Op::ArgReduce(ArgReduce { op: ArgOp::Max, axis: 1 }), &[x], &[Host::new(DType::U32, &[2, 1])], &|_, _| {
+        (1050.0, 0.0)
+    });
     let low = Host::new(DType::F32, &[4]).fill(|_| f64::NEG_INFINITY);
-    check(&Op::ArgMax(ArgMax { axis: 0 }), &[low], &[Host::new(DType::U32, &[1])], &|_, _| (0.0, 0.0));
+    check(&Op::ArgReduce(ArgReduce { op: ArgOp::Max, axis: 0 }), &[low], &[Host::new(DType::U32, &[1])], &|_, _| {
+        (0.0, 0.0)
+    });
     let none = Host::new(DType::F32, &[2, 0, 3]);
     let sum = Op::Reduce(Reduce { op: ReduceOp::Sum, axis: 1 });
     check(&sum, &[none], &[Host::new(DType::F32, &[2, 1, 3])], &|_, _| (0.0, 0.0));
@@ -108,13 +124,13 @@ fn normalisations_of_every_layout() {
             {
                 let x = x.random(n as u64, 5.0);
                 let row = |i: usize| (0..n).map(|j| x.get(i / n * n + j)).collect::<Vec<_>>();
-                let rms = Op::RmsNorm(RmsNorm { eps: 1e-5.into() });
+                let rms = Op::RmsNorm(RmsNorm { eps: 1e-5.into(), weight: true });
                 check(&rms, &[x.clone(), weight.clone()], std::slice::from_ref(&y), &|_, i| {
                     let square = row(i).iter().map(|v| v * v).sum::<f64>() / n as f64;
                     let want = x.get(i) / (square + f64::from(1e-5f32)).sqrt() * weight.get(i % n);
                     (want, want.abs() * (8.0 + n as f64) * U)
                 });
-                let layer = Op::LayerNorm(LayerNorm { eps: 1e-5.into() });
+                let layer = Op::LayerNorm(LayerNorm { eps: 1e-5.into(), weight: true, bias: true });
                 check(&layer, &[x.clone(), weight.clone(), bias.clone()], &[y], &|_, i| {
                     let mean = row(i).iter().sum::<f64>() / n as f64;
                     let variance = row(i).iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n as f64;
@@ -135,12 +151,12 @@ fn normalisations_survive_hard_numbers() {
     let ones = Host::new(DType::F32, &[n]).fill(|_| 1.0);
     let zeros = Host::new(DType::F32, &[n]).fill(|_| 0.0);
     let offset = Host::new(DType::F32, &[1, n]).fill(|i| 8192.0 + (i % 2) as f64);
-    let layer = Op::LayerNorm(LayerNorm { eps: 0.0.into() });
+    let layer = Op::LayerNorm(LayerNorm { eps: 0.0.into(), weight: true, bias: true });
     let y = Host::new(DType::F32, &[1, n]);
     check(&layer, &[offset, ones.clone(), zeros], std::slice::from_ref(&y), &|_, i| ((i % 2) as f64 * 2.0 - 1.0, 1e-5));
     for size in [1e25, 1e-25] {
         let x = Host::new(DType::F32, &[1, n]).fill(|i| if i % 2 == 0 { size } else { -size });
-        let rms = Op::RmsNorm(RmsNorm { eps: 0.0.into() });
+        let rms = Op::RmsNorm(RmsNorm { eps: 0.0.into(), weight: true });
         check(&rms, &[x, ones.clone()], std::slice::from_ref(&y), &|_, i| (1.0 - (i % 2) as f64 * 2.0, 1e-6));
     }
 }
@@ -212,9 +228,12 @@ fn rows_may_be_empty() {
         let x = Host::new(DType::F32, &shape);
         let weight = Host::new(DType::F32, &shape[1..]).random(1, 1.0);
         let y = Host::new(DType::F32, &shape);
-        check(&Op::RmsNorm(RmsNorm { eps: 1e-5.into() }), &[x.clone(), weight], std::slice::from_ref(&y), &|_, _| {
-            (0.0, 0.0)
-        });
+        check(
+            &Op::RmsNorm(RmsNorm { eps: 1e-5.into(), weight: true }),
+            &[x.clone(), weight],
+            std::slice::from_ref(&y),
+            &|_, _| (0.0, 0.0),
+        );
         let op = Op::Softmax(Softmax::new(1.0));
         check(&op, &[x], &[y], &|_, _| (0.0, 0.0));
     }

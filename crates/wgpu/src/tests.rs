@@ -93,7 +93,7 @@ fn some_operations() -> Vec<OpDesc> {
         push(Op::Binary(BinaryOp::Mul), &[t(&[100]), t(&[100])], t(&[100]));
         push(Op::Reduce(Reduce { op: ReduceOp::Sum, axis: 1 }), &[t(&[4, 300])], t(&[4, 1]));
         push(Op::Softmax(Softmax::new(1.0)), &[t(&[4, 300])], t(&[4, 300]));
-        push(Op::RmsNorm(RmsNorm { eps: 1e-5.into() }), &[t(&[4, 256]), t(&[256])], t(&[4, 256]));
+        push(Op::RmsNorm(RmsNorm { eps: 1e-5.into(), weight: true }), &[t(&[4, 256]), t(&[256])], t(&[4, 256]));
         for m in [1, 4, 64, 200] {
             push(Op::MatMul, &[t(&[m, 128]), t(&[128, 96])], t(&[m, 96]));
         }

@@ -8,6 +8,8 @@ mod blocks;
 mod casts;
 mod compare;
 mod constant;
+mod conv;
+mod cumsum;
 mod draft;
 mod experts;
 mod functions;
@@ -17,10 +19,12 @@ mod linear;
 mod matmul;
 mod movement;
 mod norm;
+mod norm_groups;
 mod reduce;
 mod rope;
 mod rows;
 mod softmax;
+mod sort;
 mod unary;
 
 use unisono_core::{DType, Result};
@@ -67,6 +71,10 @@ fn try_all() -> Result<Vec<Case>> {
         constant::cases,
         casts::cases,
         reduce::cases,
+        cumsum::cases,
+        sort::cases,
+        norm_groups::cases,
+        conv::cases,
     ] {
         family(&mut cases)?;
     }
@@ -137,7 +145,7 @@ mod tests {
                 "{family}: {quick} quick of {all}, {counted} counted"
             );
         }
-        assert!(families.len() >= 65, "{:?}", families.keys());
+        assert!(families.len() >= 76, "{:?}", families.keys());
     }
 
     /// A quick case on a slow device should cost milliseconds.

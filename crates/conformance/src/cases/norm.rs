@@ -49,8 +49,8 @@ fn add(sink: Sink<'_>, row: &Row<'_>) -> Result<()> {
     };
     let eps = eps.into();
     let op = match row.norm {
-        Norm::Rms => Op::RmsNorm(RmsNorm { eps }),
-        Norm::Layer => Op::LayerNorm(LayerNorm { eps }),
+        Norm::Rms => Op::RmsNorm(RmsNorm { eps, weight: true }),
+        Norm::Layer => Op::LayerNorm(LayerNorm { eps, weight: true, bias: true }),
         Norm::AddRms => Op::AddRmsNorm(AddRmsNorm { eps }),
     };
     let vector = Layout::Plain.desc(tw, &[n])?;

@@ -6,6 +6,7 @@
 //! f32 temporaries.
 
 mod attention;
+mod conv;
 mod elementwise;
 mod erf;
 mod integer;
@@ -16,6 +17,7 @@ mod quantise;
 mod reduce;
 mod rope;
 mod softmax;
+mod sort;
 mod wide;
 
 use unisono_core::op::{Op, OpDesc};
@@ -102,10 +104,21 @@ pub(crate) fn evaluate(desc: &OpDesc, inputs: &[Vec<u8>], initial: &[Option<Vec<
         Op::ScaleShift(op) => vec![elementwise::scale_shift(op, &x[0], out)],
         Op::Gated(gate) => vec![elementwise::gated(*gate, &x[0], &x[1], out)],
         Op::Reduce(op) => vec![reduce::reduce(op, &x[0], out)],
-        Op::ArgMax(op) => vec![reduce::argmax(op.axis, &x[0], out)],
+        Op::ArgReduce(op) => vec![reduce::arg_reduce(op, &x[0], out)],
+        Op::CumSum(op) => vec![reduce::cumsum(op, &x[0], out)],
+        Op::TopK(op) => sort::topk(op, &x[0], &desc.outputs),
+        Op::ArgSort(op) => vec![sort::argsort(op, &x[0])],
         Op::Softmax(op) => vec![softmax::softmax(op, &x, out)],
-        Op::RmsNorm(op) => vec![norm::rms_norm(op.eps, &x[0], &x[1], out)],
-        Op::LayerNorm(op) => vec![norm::layer_norm(op.eps, &x[0], &x[1], &x[2], out)],
+        Op::RmsNorm(op) => vec![norm::rms_norm(op.eps, &x[0], x.get(1), out)],
+        Op::LayerNorm(op) => {
+            let (weight, bias) = norm::vectors(op.weight, op.bias, &x);
+            vec![norm::layer_norm(op.eps, &x[0], weight, bias, out)]
+        }
+        Op::GroupNorm(op) => vec![norm::group_norm(op, &x, out)],
+        Op::L2Norm(op) => vec![norm::l2_norm(op.eps, &x[0], out)],
+        Op::Im2Col(op) => vec![conv::im2col(op, &x[0], out)],
+        Op::Conv1d(op) => vec![conv::conv1d(op, &x, out)],
+        Op::Conv2d(op) => vec![conv::conv2d(op, &x, out)],
         Op::AddRmsNorm(op) => norm::add_rms_norm(op.eps, &x, &desc.outputs),
         Op::Rope(op) => vec![rope::rope(op, &x, out)],
         Op::RopeWrite(op) => {

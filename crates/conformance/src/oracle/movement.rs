@@ -23,6 +23,7 @@ pub(super) fn cast(from: DType, to: DType, x: f64) -> f64 {
     }
 }
 
+/// Elements that are moved from one type to another.
 pub(super) fn moved(from: DType, to: DType, values: Vec<f64>) -> Expected {
     // A conversion may flush a subnormal number, on the way in or on the way out.
     let flush_below = if from == to { 0.0 } else { smallest_normal(from).max(smallest_normal(to)).max(FLOOR) };

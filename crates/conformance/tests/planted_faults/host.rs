@@ -4,7 +4,7 @@
 
 use half::{bf16, f16};
 use unisono_conformance::{Case, read_logical};
-use unisono_core::op::{Attention, BinaryOp, Linear, Op, ReduceOp, RopePairing, UnaryOp, Visibility};
+use unisono_core::op::{ArgOp, Attention, BinaryOp, Linear, Op, ReduceOp, RopePairing, UnaryOp, Visibility};
 use unisono_core::{DType, TensorDesc};
 
 /// In which order terms are added.
@@ -52,6 +52,11 @@ pub(crate) enum Fault {
     WrongSequence,
     MaskedLogIsZero,
     WrongRow,
+    ExclusiveOffByOne,
+    WrongDirection,
+    WrongGroup,
+    NoDilation,
+    PaddingOffByOne,
 }
 
 /// A device made of a rounding order, a flush mode and a fault.
@@ -63,35 +68,35 @@ pub(crate) struct Host {
 }
 
 /// A logical tensor of f32; indices beyond 2²⁴ keep their sign and size, which is all they need.
-struct T {
-    shape: Vec<usize>,
-    x: Vec<f32>,
+pub(crate) struct T {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) x: Vec<f32>,
 }
 
 impl T {
-    fn last(&self) -> usize {
+    pub(crate) fn last(&self) -> usize {
         self.shape.last().copied().unwrap_or(1)
     }
 
-    fn row(&self, i: usize) -> &[f32] {
+    pub(crate) fn row(&self, i: usize) -> &[f32] {
         &self.x[i * self.last()..(i + 1) * self.last()]
     }
 
-    fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.x.len().checked_div(self.last()).unwrap_or(0)
     }
 }
 
 impl Host {
-    fn has(&self, fault: Fault) -> bool {
+    pub(crate) fn has(&self, fault: Fault) -> bool {
         self.fault == Some(fault)
     }
 
-    fn f(&self, x: f32) -> f32 {
+    pub(crate) fn f(&self, x: f32) -> f32 {
         if self.flush && x.is_subnormal() { 0.0 } else { x }
     }
 
-    fn sum(&self, terms: &[f32]) -> f32 {
+    pub(crate) fn sum(&self, terms: &[f32]) -> f32 {
         let terms = if self.has(Fault::DropLastTerm) { &terms[..terms.len().saturating_sub(1)] } else { terms };
         if self.has(Fault::HalfAccumulator) {
             return terms.iter().fold(f16::ZERO, |s, &x| f16::from_f32(s.to_f32() + x)).to_f32();
@@ -110,7 +115,7 @@ impl Host {
         }
     }
 
-    fn dot(&self, a: impl Iterator<Item = f32>, b: impl Iterator<Item = f32>) -> f32 {
+    pub(crate) fn dot(&self, a: impl Iterator<Item = f32>, b: impl Iterator<Item = f32>) -> f32 {
         let staged = |x: f32| if self.has(Fault::StageInHalf) { f16::from_f32(x).to_f32() } else { x };
         let terms: Vec<f32> = a.zip(b).map(|(a, b)| staged(a) * staged(b)).collect();
         self.sum(&terms)
@@ -424,12 +429,17 @@ impl Host {
                 ReduceOp::Mean if self.has(Fault::SumForMean) => self.sum(line),
                 ReduceOp::Mean => self.sum(line) / line.len() as f32,
                 // A maximum that starts at zero is a classic.
+                ReduceOp::Prod => self.product(line),
+                ReduceOp::Min => {
+                    line.iter().copied().fold(if self.has(Fault::NoMaximum) { 0.0 } else { f32::INFINITY }, f32::min)
+                }
                 _ if self.has(Fault::NoMaximum) => line.iter().copied().fold(0.0, f32::max),
                 _ => line.iter().copied().fold(f32::NEG_INFINITY, f32::max),
             }),
-            Op::ArgMax(op) => self.lines(&x[0], op.axis, |line| {
+            Op::ArgReduce(op) => self.lines(&x[0], op.axis, |line| {
                 let later = self.has(Fault::LastOfTies);
-                let better = |a: f32, b: f32| a > b || (later && a == b);
+                let sign = if op.op == ArgOp::Max { 1.0 } else { -1.0 };
+                let better = |a: f32, b: f32| sign * a > sign * b || (later && a == b);
                 (1..line.len()).fold(0, |best, i| if better(line[i], line[best]) { i } else { best }) as f32
             }),
             Op::Softmax(op) => {
@@ -457,8 +467,24 @@ impl Host {
                 }
                 like(&x[0], y)
             }
-            Op::RmsNorm(op) => self.rms_norm(&x[0], &x[1], op.eps.0),
-            Op::LayerNorm(op) => self.layer_norm(&x[0], &x[1], &x[2], op.eps.0),
+            Op::CumSum(op) => self.cumsum(op, &x[0]),
+            Op::TopK(op) => return self.topk(op, &x[0]).into(),
+            Op::ArgSort(op) => self.argsort(&x[0], op.descending),
+            Op::GroupNorm(op) => self.group_norm(op, x),
+            Op::L2Norm(op) => self.l2_norm(&x[0], op.eps.0),
+            Op::Im2Col(op) => self.im2col(op, &x[0]),
+            Op::Conv1d(op) => self.conv1d(op, x),
+            Op::Conv2d(op) => self.conv2d(op, x),
+            Op::RmsNorm(op) => {
+                let ones = like(&x[0], vec![1.0; x[0].last()]);
+                self.rms_norm(&x[0], if op.weight { &x[1] } else { &ones }, op.eps.0)
+            }
+            Op::LayerNorm(op) => {
+                let (ones, zeros) = (like(&x[0], vec![1.0; x[0].last()]), like(&x[0], vec![0.0; x[0].last()]));
+                let weight = if op.weight { &x[1] } else { &ones };
+                let bias = if op.bias { &x[1 + usize::from(op.weight)] } else { &zeros };
+                self.layer_norm(&x[0], weight, bias, op.eps.0)
+            }
             Op::AddRmsNorm(op) => {
                 let dtype = case.desc.outputs[0].dtype;
                 let stored = |v: f32| self.f(round(dtype, v, false));

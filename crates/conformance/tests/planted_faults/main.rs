@@ -3,6 +3,7 @@
 //! fault is caught.
 
 mod host;
+mod host_rows;
 
 use host::{Fault, Host, Order};
 use unisono_conformance::{Case, CaseClass, Level, check, suite};
@@ -16,7 +17,7 @@ fn small(family: &str, level: Level) -> Vec<Case> {
         .into_iter()
         .filter(|c| {
             let operands = || c.desc.inputs.iter().chain(&c.desc.outputs);
-            let f32_holds = |d: DType| d.is_float() || family == "argmax";
+            let f32_holds = |d: DType| d.is_float() || matches!(family, "argmax" | "argmin" | "argsort");
             c.family == family
                 && c.class == CaseClass::Counted
                 && c.desc.flops() < 400_000
@@ -46,7 +47,7 @@ fn failures(host: Host, case: &Case) -> Option<String> {
     outcomes.iter().find(|o| !o.passed()).map(|o| format!("{} {host:?}: {o:?}", case.id))
 }
 
-const FAMILIES: [&str; 51] = [
+const FAMILIES: [&str; 58] = [
     "matmul",
     "matmul_id",
     "linear",
@@ -98,11 +99,18 @@ const FAMILIES: [&str; 51] = [
     "reglu",
     "sum",
     "mean",
+    "prod",
+    "cumsum",
+    "group_norm",
+    "l2_norm",
+    "im2col",
+    "conv1d",
+    "conv2d",
 ];
 
 #[test]
 fn correct_kernels_pass_in_every_order() {
-    for family in FAMILIES.into_iter().chain(["max", "argmax"]) {
+    for family in FAMILIES.into_iter().chain(["max", "argmax", "min", "argmin", "topk", "argsort"]) {
         let cases = enough(family);
         assert!(cases.len() >= 3, "{family} has {} small cases", cases.len());
         for case in &cases {
@@ -198,6 +206,29 @@ fn every_planted_fault_is_caught() {
         ("pow", Fault::SwapOperands),
         ("geglu", Fault::SwapOperands),
         ("geglu", Fault::TanhForErf),
+        ("min", Fault::NoMaximum),
+        ("argmin", Fault::LastOfTies),
+        ("prod", Fault::DropLastTerm),
+        ("cumsum", Fault::DropLastTerm),
+        ("cumsum", Fault::ExclusiveOffByOne),
+        ("cumsum", Fault::WrongDirection),
+        ("topk", Fault::LastOfTies),
+        ("topk", Fault::WrongDirection),
+        ("argsort", Fault::LastOfTies),
+        ("argsort", Fault::LastElementMissing),
+        ("group_norm", Fault::WrongGroup),
+        ("group_norm", Fault::OnePassVariance),
+        ("group_norm", Fault::DropLastTerm),
+        ("l2_norm", Fault::NoEps),
+        ("l2_norm", Fault::DropLastTerm),
+        ("im2col", Fault::NoDilation),
+        ("im2col", Fault::PaddingOffByOne),
+        ("conv1d", Fault::NoDilation),
+        ("conv1d", Fault::NoBias),
+        ("conv2d", Fault::WrongGroup),
+        ("conv2d", Fault::NoDilation),
+        ("conv2d", Fault::PaddingOffByOne),
+        ("conv2d", Fault::DropLastTerm),
     ];
     for (family, fault) in faults {
         let host = Host { fault: Some(fault), ..CORRECT };

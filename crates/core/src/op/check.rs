@@ -42,10 +42,18 @@ pub(super) fn operands(desc: &OpDesc) -> Result<()> {
         Op::ScaleShift(op) => op.check(i, &o[0]),
         Op::Gated(_) => super::elementwise::check_floats(i, &o[0]),
         Op::Reduce(op) => op.check(i, o),
-        Op::ArgMax(op) => op.check(i, o),
+        Op::ArgReduce(op) => op.check(i, o),
+        Op::CumSum(op) => op.check(i, o),
+        Op::TopK(op) => op.check(i, o),
+        Op::ArgSort(op) => op.check(i, o),
         Op::Softmax(op) => op.check(i, o),
         Op::RmsNorm(op) => op.check(i, o),
         Op::LayerNorm(op) => op.check(i, o),
+        Op::GroupNorm(op) => op.check(i, o),
+        Op::L2Norm(op) => op.check(i, o),
+        Op::Im2Col(op) => op.check(i, o),
+        Op::Conv1d(op) => op.check(i, o),
+        Op::Conv2d(op) => op.check(i, o),
         Op::Rope(op) => op.check(i, o),
         Op::RopeWrite(op) => op.check(i, o),
         Op::MatMul => super::linear::check_matmul(&i[0], &i[1], &o[0]),
@@ -77,6 +85,23 @@ pub(super) fn mask(name: &str, d: &TensorDesc) -> Result<()> {
 pub(super) fn window(window: Option<u32>) -> Result<()> {
     if window == Some(0) {
         return Err(Error::invalid("the window is 0; it must be at least 1"));
+    }
+    Ok(())
+}
+
+/// What sums are made of: floats, each its own, or one 32-bit integer type.
+pub(super) fn numbers(x: (&str, &TensorDesc), y: (&str, &TensorDesc)) -> Result<()> {
+    if x.1.dtype.is_float() && y.1.dtype.is_float() || x.1.dtype.is_index() && x.1.dtype == y.1.dtype {
+        return Ok(());
+    }
+    let message = format!("{} is {} and {} is {}: both are floats, or both i32 or u32", x.0, x.1.dtype, y.0, y.1.dtype);
+    Err(Error::dtype(message))
+}
+
+/// What is compared: floats, i32 and u32.
+pub(super) fn ordered(name: &str, d: &TensorDesc) -> Result<()> {
+    if !d.dtype.is_float() && !d.dtype.is_index() {
+        return Err(Error::dtype(format!("{name} is {}; f32, f16, bf16, i32 and u32 are possible", d.dtype)));
     }
     Ok(())
 }

@@ -20,6 +20,7 @@
 mod attention;
 mod check;
 mod compare;
+mod conv;
 mod elementwise;
 mod experts;
 mod fill;
@@ -30,21 +31,24 @@ mod norm;
 mod reduce;
 mod rope;
 mod softmax;
+mod sort;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
 pub use attention::{Attention, AttentionInputs, Visibility};
 pub use compare::{CompareOp, LogicalOp};
+pub use conv::{Conv1d, Conv2d, Im2Col};
 pub use elementwise::{BinaryOp, UnaryOp};
 pub use fill::{Pad, Scalar};
 pub use gated::{Clamp, Gate, ScaleShift};
 pub use linear::{Activation, Linear};
 pub use movement::Concat;
-pub use norm::{AddRmsNorm, LayerNorm, RmsNorm};
-pub use reduce::{ArgMax, Reduce, ReduceOp};
+pub use norm::{AddRmsNorm, GroupNorm, L2Norm, LayerNorm, RmsNorm};
+pub use reduce::{ArgOp, ArgReduce, CumSum, Reduce, ReduceOp};
 pub use rope::{Rope, RopePairing, RopeWrite};
 pub use softmax::{Softmax, SoftmaxInputs};
+pub use sort::{ArgSort, TopK};
 
 use crate::desc::TensorDesc;
 use crate::error::Result;
@@ -127,16 +131,29 @@ pub enum Op {
     Clamp(Clamp),
     /// `x -> y`: a linear function of each element.
     ScaleShift(ScaleShift),
-    /// `x -> y`: sum, mean or max over one axis, which stays with size 1.
+    /// `x -> y`: sum, mean, max, min or product over one axis, which stays with size 1.
     Reduce(Reduce),
-    /// `x -> y: u32`: index of the largest element along one axis, which stays with size 1.
-    ArgMax(ArgMax),
+    /// `x -> y: u32`: index of the largest or smallest element along one axis, which stays with
+    /// size 1.
+    ArgReduce(ArgReduce),
+    /// `x -> y`: running sums along one axis.
+    CumSum(CumSum),
+    /// `x -> values, indices: u32`: the `k` largest or smallest elements of the last dimension.
+    TopK(TopK),
+    /// `x -> y: u32`: the indices that sort the last dimension.
+    ArgSort(ArgSort),
     /// `x [mask] [limits] [sinks] -> y`: softmax or log_softmax over the last dimension.
     Softmax(Softmax),
-    /// `x, weight -> y`: root-mean-square normalisation over the last dimension.
+    /// `x [weight] -> y`: root-mean-square normalisation over the last dimension.
     RmsNorm(RmsNorm),
-    /// `x, weight, bias -> y`: layer normalisation over the last dimension.
+    /// `x [weight] [bias] -> y`: layer normalisation over the last dimension.
     LayerNorm(LayerNorm),
+    /// `x [weight] [bias] -> y`: normalisation over groups of channels.
+    GroupNorm(GroupNorm),
+    /// `x -> y`: rows divided by their Euclidean length.
+    L2Norm(L2Norm),
+    /// `x -> y`: the windows of an image as columns of a matrix.
+    Im2Col(Im2Col),
     /// `x, cos, sin, positions -> y`: rotary position embedding.
     Rope(Rope),
     /// `a [batch…, m, k], b [batch…, k, n] -> y [batch…, m, n]`: matrix product
@@ -161,6 +178,10 @@ pub enum Op {
     /// Composite `x, residual, weight -> sum, y`: `sum = x + residual` (as stored),
     /// `y = rms_norm(sum, weight)`.
     AddRmsNorm(AddRmsNorm),
+    /// Composite `x, weight [bias] -> y`: convolution of sequences.
+    Conv1d(Conv1d),
+    /// Composite `x, weight [bias] -> y`: convolution of images.
+    Conv2d(Conv2d),
     /// Composite `q, k, v [mask] [limits] [sinks] [block_table] [sequences] -> y`: scaled
     /// dot-product attention.
     Attention(Attention),
@@ -187,11 +208,19 @@ impl Op {
             Op::Clamp(_) => "clamp",
             Op::ScaleShift(_) => "scale_shift",
             Op::Reduce(op) => op.op.name(),
-            Op::ArgMax(_) => "argmax",
+            Op::ArgReduce(op) => op.op.name(),
+            Op::CumSum(_) => "cumsum",
+            Op::TopK(_) => "topk",
+            Op::ArgSort(_) => "argsort",
             Op::Softmax(op) if op.log => "log_softmax",
             Op::Softmax(_) => "softmax",
             Op::RmsNorm(_) => "rms_norm",
             Op::LayerNorm(_) => "layer_norm",
+            Op::GroupNorm(_) => "group_norm",
+            Op::L2Norm(_) => "l2_norm",
+            Op::Im2Col(_) => "im2col",
+            Op::Conv1d(_) => "conv1d",
+            Op::Conv2d(_) => "conv2d",
             Op::Rope(_) => "rope",
             Op::MatMul => "matmul",
             Op::MatMulId => "matmul_id",
@@ -205,7 +234,16 @@ impl Op {
 
     /// Whether the operation has a decomposition into primitives.
     pub fn is_composite(&self) -> bool {
-        matches!(self, Op::Gated(_) | Op::Linear(_) | Op::AddRmsNorm(_) | Op::Attention(_) | Op::RopeWrite(_))
+        matches!(
+            self,
+            Op::Gated(_)
+                | Op::Linear(_)
+                | Op::AddRmsNorm(_)
+                | Op::Attention(_)
+                | Op::Conv1d(_)
+                | Op::Conv2d(_)
+                | Op::RopeWrite(_)
+        )
     }
 
     /// Whether output `index` is updated in place: what the operation does not write keeps its
@@ -218,9 +256,13 @@ impl Op {
     pub fn operand_names(&self) -> (Vec<&'static str>, Vec<&'static str>) {
         let some = |flag: bool, name: &'static str| flag.then_some(name);
         match self {
-            Op::Copy | Op::Unary(_) | Op::Reduce(_) | Op::ArgMax(_) => (vec!["x"], vec!["y"]),
+            Op::Copy | Op::Unary(_) => (vec!["x"], vec!["y"]),
+            Op::Reduce(_) | Op::ArgReduce(_) | Op::CumSum(_) | Op::ArgSort(_) | Op::L2Norm(_) | Op::Im2Col(_) => {
+                (vec!["x"], vec!["y"])
+            }
             Op::Pad(_) | Op::Clamp(_) | Op::ScaleShift(_) => (vec!["x"], vec!["y"]),
             Op::Fill(_) => (vec![], vec!["y"]),
+            Op::TopK(_) => (vec!["x"], vec!["values", "indices"]),
             Op::Concat(c) => (vec!["x"; c.inputs], vec!["y"]),
             Op::GatherRows => (vec!["table", "indices"], vec!["y"]),
             Op::ScatterRows => (vec!["src", "indices"], vec!["dst"]),
@@ -234,8 +276,13 @@ impl Op {
                     .collect(),
                 vec!["y"],
             ),
-            Op::RmsNorm(_) => (vec!["x", "weight"], vec!["y"]),
-            Op::LayerNorm(_) => (vec!["x", "weight", "bias"], vec!["y"]),
+            Op::RmsNorm(n) => (std::iter::once("x").chain(some(n.weight, "weight")).collect(), vec!["y"]),
+            Op::LayerNorm(LayerNorm { weight, bias, .. }) | Op::GroupNorm(GroupNorm { weight, bias, .. }) => {
+                (std::iter::once("x").chain(some(*weight, "weight")).chain(some(*bias, "bias")).collect(), vec!["y"])
+            }
+            Op::Conv1d(Conv1d { bias, .. }) | Op::Conv2d(Conv2d { bias, .. }) => {
+                (["x", "weight"].into_iter().chain(some(*bias, "bias")).collect(), vec!["y"])
+            }
             Op::Rope(_) => (vec!["x", "cos", "sin", "positions"], vec!["y"]),
             Op::RopeWrite(_) => (vec!["x", "cos", "sin", "positions", "indices"], vec!["dst"]),
             Op::MatMul => (vec!["a", "b"], vec!["y"]),
@@ -268,6 +315,8 @@ impl Op {
             Op::AddRmsNorm(op) => op.decompose(step, lowering),
             Op::Attention(op) => op.decompose(step, lowering),
             Op::RopeWrite(op) => op.decompose(step, lowering),
+            Op::Conv1d(op) => op.decompose(step, lowering),
+            Op::Conv2d(op) => op.decompose(step, lowering),
             _ => Err(crate::Error::internal(format!("{} is a primitive and has no decomposition", self.name()))),
         }
     }
@@ -315,13 +364,19 @@ impl OpDesc {
         let out = self.outputs.first().map_or(0, |d| d.elements() as u64);
         let inp = self.inputs.first().map_or(0, |d| d.elements() as u64);
         match &self.op {
-            Op::Copy | Op::Concat(_) | Op::GatherRows | Op::ScatterRows => 0,
+            Op::Copy | Op::Concat(_) | Op::GatherRows | Op::ScatterRows | Op::Im2Col(_) => 0,
             Op::Pad(_) | Op::Fill(_) | Op::Where => 0,
             Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Logical(_) | Op::Clamp(_) => out,
             Op::ScaleShift(_) => 2 * out,
-            Op::Reduce(_) | Op::ArgMax(_) => inp,
+            Op::Reduce(_) | Op::ArgReduce(_) | Op::CumSum(_) => inp,
+            Op::TopK(_) | Op::ArgSort(_) => {
+                let n = self.inputs[0].shape.last().map_or(0, |&n| n as u64);
+                inp * u64::from(n.checked_ilog2().unwrap_or(0) + 1)
+            }
             Op::Softmax(_) | Op::RmsNorm(_) => 4 * out,
-            Op::LayerNorm(_) => 7 * out,
+            Op::LayerNorm(_) | Op::GroupNorm(_) => 7 * out,
+            Op::L2Norm(_) => 3 * out,
+            Op::Conv1d(_) | Op::Conv2d(_) => 2 * out * self.inputs[1].shape[1..].iter().product::<usize>() as u64,
             Op::Rope(_) | Op::AddRmsNorm(_) => 5 * out,
             Op::MatMul | Op::MatMulId => 2 * out * self.inputs[0].shape.last().map_or(0, |&k| k as u64),
             Op::Gated(_) => 5 * out,

@@ -8,8 +8,8 @@ use crate::desc::TensorDesc;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::op::{
-    Activation, AddRmsNorm, ArgMax, Attention, BinaryOp, Concat, LayerNorm, Linear, Op, Real, Reduce, ReduceOp,
-    RmsNorm, Rope, RopePairing, RopeWrite, Softmax, UnaryOp, Visibility,
+    Activation, AddRmsNorm, Attention, BinaryOp, Concat, Linear, Op, Real, Rope, RopePairing, RopeWrite, Softmax,
+    UnaryOp, Visibility,
 };
 
 /// Parameters of [`Tensor::attention`]. The default sees every key.
@@ -146,38 +146,6 @@ impl Tensor {
         self.unary(UnaryOp::Silu)
     }
 
-    /// Sum, mean or max over `axis`, which stays with size 1.
-    pub fn reduce(&self, op: ReduceOp, axis: usize) -> Result<Tensor> {
-        self.one(Op::Reduce(Reduce { op, axis }), &[self], self.dtype(), &self.reduced(axis)?)
-    }
-
-    /// Sum over `axis`, which stays with size 1.
-    pub fn sum(&self, axis: usize) -> Result<Tensor> {
-        self.reduce(ReduceOp::Sum, axis)
-    }
-
-    /// Mean over `axis`, which stays with size 1.
-    pub fn mean(&self, axis: usize) -> Result<Tensor> {
-        self.reduce(ReduceOp::Mean, axis)
-    }
-
-    /// Largest element along `axis`, which stays with size 1.
-    pub fn max(&self, axis: usize) -> Result<Tensor> {
-        self.reduce(ReduceOp::Max, axis)
-    }
-
-    /// Index (u32) of the largest element along `axis`, which stays with size 1.
-    pub fn argmax(&self, axis: usize) -> Result<Tensor> {
-        self.one(Op::ArgMax(ArgMax { axis }), &[self], DType::U32, &self.reduced(axis)?)
-    }
-
-    fn reduced(&self, axis: usize) -> Result<crate::Dims> {
-        if axis >= self.desc().rank() {
-            return Err(Error::shape(format!("axis {axis} is outside {}", self.desc())));
-        }
-        Ok(self.desc().shape.with(axis, 1))
-    }
-
     /// Softmax of `scale·self + mask` over the last dimension; `limits` (u32, one per row) says
     /// how many leading elements take part. Both are broadcast.
     pub fn softmax(&self, scale: f32, mask: Option<&Tensor>, limits: Option<&Tensor>) -> Result<Tensor> {
@@ -211,11 +179,6 @@ impl Tensor {
         self.one(Op::Softmax(op), &inputs, self.dtype(), self.shape())
     }
 
-    /// RMS normalisation over the last dimension.
-    pub fn rms_norm(&self, weight: &Tensor, eps: f32) -> Result<Tensor> {
-        self.one(Op::RmsNorm(RmsNorm { eps: Real(eps) }), &[self, weight], self.dtype(), self.shape())
-    }
-
     /// `(self + residual, rms_norm(self + residual))`.
     pub fn add_rms_norm(&self, residual: &Tensor, weight: &Tensor, eps: f32) -> Result<(Tensor, Tensor)> {
         let desc = TensorDesc::contiguous(self.dtype(), self.shape())?;
@@ -225,11 +188,6 @@ impl Tensor {
             (Some(y), Some(sum)) => Ok((sum, y)),
             _ => Err(Error::internal("the operation has two outputs")),
         }
-    }
-
-    /// Layer normalisation over the last dimension.
-    pub fn layer_norm(&self, weight: &Tensor, bias: &Tensor, eps: f32) -> Result<Tensor> {
-        self.one(Op::LayerNorm(LayerNorm { eps: Real(eps) }), &[self, weight, bias], self.dtype(), self.shape())
     }
 
     /// Rotary position embedding of `[batch, tokens, heads, head_dim]`; see [`Rope`].

@@ -5,6 +5,7 @@
 
 mod compute;
 mod elementwise;
+mod reduce;
 mod view;
 
 use crate::backend::Buffer;

@@ -10,17 +10,21 @@ pub(crate) mod block_rows;
 pub(crate) mod cache;
 pub(crate) mod cast;
 pub(crate) mod choose;
+pub(crate) mod conv;
 pub(crate) mod elementwise;
 pub(crate) mod experts;
 pub(crate) mod gemm;
+pub(crate) mod group_norm;
 pub(crate) mod integer;
 pub(crate) mod matmul;
 pub(crate) mod movement;
 pub(crate) mod norm;
 pub(crate) mod reduce;
 pub(crate) mod rope;
+pub(crate) mod scan;
 pub(crate) mod small;
 pub(crate) mod softmax;
+pub(crate) mod sort;
 
 use unisono_core::Op;
 

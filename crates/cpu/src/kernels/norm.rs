@@ -9,7 +9,7 @@ use crate::simd::{Simd, reduce};
 use crate::view::{Nest, View, split};
 
 /// `1/√(mean((x − mean)²) + eps)`
-fn inverse_deviation(simd: Simd, x: &[f32], mean: f32, eps: f32) -> f32 {
+pub(super) fn inverse_deviation(simd: Simd, x: &[f32], mean: f32, eps: f32) -> f32 {
     let n = x.len() as f32;
     let squares = reduce::sum_squares(simd, x, mean);
     if (1e-30..1e37).contains(&squares) {
@@ -19,7 +19,7 @@ fn inverse_deviation(simd: Simd, x: &[f32], mean: f32, eps: f32) -> f32 {
     (1.0 / (wide / f64::from(n) + f64::from(eps)).sqrt()) as f32
 }
 
-fn mean(simd: Simd, x: &[f32]) -> f32 {
+pub(super) fn mean(simd: Simd, x: &[f32]) -> f32 {
     let sum = reduce::sum(simd, x);
     if sum.is_finite() {
         return sum / x.len() as f32;
@@ -32,13 +32,15 @@ fn mean(simd: Simd, x: &[f32]) -> f32 {
 struct Norm<'a> {
     simd: Simd,
     eps: f32,
+    /// Whether the mean is subtracted.
+    centred: bool,
     weight: &'a [f32],
     bias: Option<&'a [f32]>,
 }
 
 impl Norm<'_> {
     fn apply(&self, row: &mut [f32]) {
-        let centre = if self.bias.is_some() { mean(self.simd, row) } else { 0.0 };
+        let centre = if self.centred { mean(self.simd, row) } else { 0.0 };
         let factor = inverse_deviation(self.simd, row, centre, self.eps);
         reduce::norm_apply(self.simd, row, centre, factor, self.weight);
         if let Some(bias) = self.bias {
@@ -54,9 +56,9 @@ fn vector<'a>(simd: Simd, v: &View, n: usize, buffer: &'a mut [f32]) -> &'a [f32
 
 /// `rms_norm` and `layer_norm`
 pub(crate) fn norm(launch: &Launch<'_>) {
-    let eps = match *launch.op {
-        Op::RmsNorm(op) => op.eps.0,
-        Op::LayerNorm(op) => op.eps.0,
+    let (eps, centred, has_weight, has_bias) = match *launch.op {
+        Op::RmsNorm(op) => (op.eps.0, false, op.weight, false),
+        Op::LayerNorm(op) => (op.eps.0, true, op.weight, op.bias),
         _ => return,
     };
     let (x, y, simd) = (&launch.inputs[0], &launch.outputs[0], launch.simd);
@@ -68,9 +70,15 @@ pub(crate) fn norm(launch: &Launch<'_>) {
     let nest = Nest::in_order(&y.desc.shape[..rows], [&x.desc.strides[..rows], &y.desc.strides[..rows]]);
     with_scratch(2 * n, |vectors| {
         let (weight, bias) = vectors.split_at_mut(n);
-        let weight = vector(simd, &launch.inputs[1], n, weight);
-        let bias = launch.inputs.get(2).map(|b| vector(simd, b, n, bias));
-        let norm = Norm { simd, eps, weight, bias };
+        let weight = match launch.inputs.get(1).filter(|_| has_weight) {
+            Some(w) => vector(simd, w, n, weight),
+            None => {
+                weight.fill(1.0);
+                weight
+            }
+        };
+        let bias = launch.inputs.last().filter(|_| has_bias).map(|b| vector(simd, b, n, bias));
+        let norm = Norm { simd, eps, centred, weight, bias };
         split(launch.pool, nest.elements(), 2 * n, &|units| {
             with_scratch(n, |buffer| {
                 nest.for_each(units, |[xo, yo]| {
@@ -104,7 +112,7 @@ pub(crate) fn add_rms_norm(launch: &Launch<'_>) {
     let nest = Nest::in_order(&y.desc.shape[..rows], [&of(x), &of(residual), &of(sum), &of(y)]);
     with_scratch(n, |weight| {
         let weight = vector(simd, &launch.inputs[2], n, weight);
-        let norm = Norm { simd, eps: op.eps.0, weight, bias: None };
+        let norm = Norm { simd, eps: op.eps.0, centred: false, weight, bias: None };
         split(launch.pool, nest.elements(), 3 * n, &|units| {
             with_scratch(2 * n, |buffers| {
                 let (first, second) = buffers.split_at_mut(n);

@@ -44,6 +44,17 @@ simd_fn! {
 }
 
 #[inline(always)]
+fn min_body<const FMA: bool>(x: &[f32]) -> f32 {
+    let pick = |a: f32, v: f32| if v < a { v } else { a };
+    lanes!(x, f32::INFINITY, pick).into_iter().fold(f32::INFINITY, pick)
+}
+
+simd_fn! {
+    /// The smallest element; +∞ for none. A NaN is passed over.
+    pub(crate) fn min(x: &[f32]) -> f32 = min_body
+}
+
+#[inline(always)]
 fn sum_squares_body<const FMA: bool>(x: &[f32], mean: f32) -> f32 {
     lanes!(x, 0f32, |a: f32, v: f32| fma::<FMA>(v - mean, v - mean, a)).iter().sum()
 }
@@ -81,6 +92,26 @@ fn max_to_body<const FMA: bool>(y: &mut [f32], x: &[f32]) {
 simd_fn! {
     /// `y = max(y, x)`
     pub(crate) fn max_to(y: &mut [f32], x: &[f32]) = max_to_body
+}
+
+#[inline(always)]
+fn min_to_body<const FMA: bool>(y: &mut [f32], x: &[f32]) {
+    y.iter_mut().zip(x).for_each(|(y, &x)| *y = if x < *y { x } else { *y });
+}
+
+simd_fn! {
+    /// `y = min(y, x)`
+    pub(crate) fn min_to(y: &mut [f32], x: &[f32]) = min_to_body
+}
+
+#[inline(always)]
+fn multiply_to_body<const FMA: bool>(y: &mut [f32], x: &[f32]) {
+    y.iter_mut().zip(x).for_each(|(y, x)| *y *= x);
+}
+
+simd_fn! {
+    /// `y = y · x`
+    pub(crate) fn multiply_to(y: &mut [f32], x: &[f32]) = multiply_to_body
 }
 
 #[inline(always)]

@@ -81,9 +81,9 @@ fn every_op(d: DType) -> Vec<OpDesc> {
         op(Op::GatherRows, &[t(d, &[0, 24]), index], &[x]),
         op(Op::ScatterRows, &[x, index], &[t(d, &[9, 24])]),
         op(Op::Reduce(Reduce { op: ReduceOp::Sum, axis: 0 }), &[t(d, &[0, 3])], &[t(d, &[1, 3])]),
-        op(Op::ArgMax(ArgMax { axis: 1 }), &[x], &[t(DType::U32, &[5, 1])]),
-        op(Op::RmsNorm(RmsNorm { eps }), &[x, w], &[x]),
-        op(Op::LayerNorm(LayerNorm { eps }), &[x, w, w], &[x]),
+        op(Op::ArgReduce(ArgReduce { op: ArgOp::Max, axis: 1 }), &[x], &[t(DType::U32, &[5, 1])]),
+        op(Op::RmsNorm(RmsNorm { eps, weight: true }), &[x, w], &[x]),
+        op(Op::LayerNorm(LayerNorm { eps, weight: true, bias: true }), &[x, w, w], &[x]),
         op(Op::AddRmsNorm(AddRmsNorm { eps }), &[x, x, w], &[x, x]),
         op(Op::Gated(Gate::SwiGlu), &[x, x], &[x]),
         op(Op::MatMul, &[t(d, &[3, 2, 9, 7]), t(d, &[3, 2, 7, 5])], &[t(d, &[3, 2, 9, 5])]),
@@ -204,7 +204,7 @@ fn profiles_order_candidates() {
     assert_eq!(first(&matmul(DType::F32, 512, 64, 512), nvidia), "matmul_tiled");
     assert_eq!(first(&matmul(DType::F32, 512, 64, 512), software), "matmul_direct");
     let norm = op(
-        Op::RmsNorm(RmsNorm { eps: Real(1e-5) }),
+        Op::RmsNorm(RmsNorm { eps: Real(1e-5), weight: true }),
         &[t(DType::F32, &[2, 8]), t(DType::F32, &[8])],
         &[t(DType::F32, &[2, 8])],
     );

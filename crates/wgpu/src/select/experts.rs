@@ -24,6 +24,15 @@ pub(super) fn names(desc: &OpDesc, _caps: &Caps) -> Vec<&'static str> {
     }
 }
 
+/// Rounds that all loops of an invocation may make in one launch, with room below the 65,535 after
+/// which some drivers end a loop without a word.
+const MOST_ROUNDS: u64 = 60_000;
+/// Elements of k that a tile stages at a time, and the rounds of the loops within.
+const STEP: u64 = 32;
+const ROUNDS_PER_STEP: u64 = 16;
+/// Rows of a tile.
+const TILE_ROWS: u64 = 32;
+
 /// A product under construction.
 struct Product {
     variant: String,
@@ -83,7 +92,36 @@ pub(super) fn build(b: &mut Builder<'_>, name: &str) -> Result<(), Reason> {
     let space = [ids.shape[0] as u64, ids.shape[1] as u64, n, product.experts.max(1)];
     let views: Vec<&View> =
         [&product.y, &product.ids].into_iter().chain(product.ab.iter().flat_map(|(a, b)| [a, b])).collect();
-    windows(&space, &views, b.caps)?.iter().try_for_each(|piece| product.launch(b, piece))
+    let most = if tiled { most_rows(k)? } else { u64::MAX };
+    let pieces = windows(&space, &views, b.caps)?;
+    pieces.iter().flat_map(|piece| split_rows(piece, most)).try_for_each(|piece| product.launch(b, &piece))
+}
+
+/// Rows of one launch of tiles, all of which may choose the same expert.
+fn most_rows(k: u64) -> Result<u64, Reason> {
+    let tile = k.div_ceil(STEP) * ROUNDS_PER_STEP + TILE_ROWS;
+    match MOST_ROUNDS / tile {
+        0 => Err(Reason::Limit(format!("{k} steps of k are too many for a tile of an expert"))),
+        tiles => Ok(tiles * TILE_ROWS),
+    }
+}
+
+/// Cuts a piece along tokens, and along the experts of a token, until it has at most `most` rows.
+fn split_rows(piece: &Piece, most: u64) -> Vec<Piece> {
+    let used = piece.sizes[1].min(most);
+    let tokens = (most / used.max(1)).max(1);
+    let mut pieces = Vec::new();
+    for token in (0..piece.sizes[0]).step_by(tokens.min(piece.sizes[0]) as usize) {
+        for first in (0..piece.sizes[1]).step_by(used as usize) {
+            let mut part = piece.clone();
+            part.start[0] += token;
+            part.start[1] += first;
+            part.sizes[0] = tokens.min(piece.sizes[0] - token);
+            part.sizes[1] = used.min(piece.sizes[1] - first);
+            pieces.push(part);
+        }
+    }
+    pieces
 }
 
 impl Product {

@@ -134,6 +134,20 @@ fn experts_over_the_binding_limit_are_bound_in_windows() {
 }
 
 #[test]
+fn many_rows_of_long_experts_take_several_launches() {
+    let (tokens, k) = (1000, 16384);
+    let b = t(DType::Q4_0, &[2, 10, k]).transposed(1, 2).expect("transposed");
+    let inputs = [t(DType::F32, &[tokens, 3, k]), b, t(DType::U32, &[tokens, 3])];
+    let desc = op(Op::MatMulId, &inputs, &[t(DType::F32, &[tokens, 3, 10])]);
+    for recipe in check(&desc, 0, &devices()[1]) {
+        // Word 4 of the parameters are the rows of a launch.
+        let rows: u32 = recipe.launches.iter().map(|l| l.params[4]).sum();
+        assert_eq!(rows, 3 * tokens as u32, "{}", recipe.name);
+        assert_eq!(recipe.launches.len() > 1, *recipe.name == *"experts_tiled", "{}", recipe.name);
+    }
+}
+
+#[test]
 fn a_table_of_blocks_over_the_binding_limit_is_bound_in_windows() {
     let caps = default_limits();
     let desc =

@@ -146,6 +146,8 @@ fn product(b: &Builder<'_>, name: &str, linear: Option<Linear>, k: u64) -> Resul
     if tile.0 == 0 && m > MATVEC_ROWS {
         return Err(Reason::Limit(format!("{name} takes up to {MATVEC_ROWS} rows")));
     }
+    // With blocks, fewer pipelines count more than rows that are computed twice.
+    let rows = if w.dtype.is_block() { m.next_power_of_two() } else { m }.clamp(1, MATVEC_ROWS);
     let mut constants = vec![
         ("Y", code(y.dtype)),
         ("A", code(a.dtype)),
@@ -153,7 +155,7 @@ fn product(b: &Builder<'_>, name: &str, linear: Option<Linear>, k: u64) -> Resul
         ("A_ALONG_K", f64::from(u8::from(a.strides[r - 1] == 1))),
         ("B_ALONG_K", f64::from(u8::from(w.strides[r - 2] == 1 && w.strides[r - 1] != 1))),
         ("UNROLL", f64::from(u8::from(b.caps.profile.unroll))),
-        ("M", m.clamp(1, MATVEC_ROWS) as f64),
+        ("M", rows as f64),
         ("LANES", f64::from(b.caps.profile.matvec_lanes)),
     ];
     constants.extend(block_constants(w.dtype));

@@ -38,7 +38,7 @@ pub(super) fn copy(b: &mut Builder<'_>) -> Result<(), Reason> {
         let axis = axis_of(x)?;
         let sizes = counted(x, axis);
         let [y, x] = views.map(|view| bytes(&view, axis));
-        return map::copy_over(b, &byte_sizes(sizes, axis, y.1), &[y.0, x.0]);
+        return map::copy_over(b, &byte_sizes(sizes, axis, y.1), &y.0, &x.0);
     }
     if x.dtype.is_block() {
         let axis = axis_of(x)?;

@@ -107,6 +107,7 @@ impl<'a> Builder<'a> {
 /// The code of an element type in the shaders' dtype constants.
 pub(super) fn code(dtype: DType) -> f64 {
     match dtype.block_bytes() {
+        8 => 4.0,
         1 => 3.0,
         2 if dtype == DType::BF16 => 2.0,
         2 => 1.0,

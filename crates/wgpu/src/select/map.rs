@@ -1,39 +1,47 @@
-//! Kernels that visit elements one by one: functions, copies, concatenation, gathered and scattered
-//! rows. All share one parameter block: sizes and the strides of up to three operands.
+//! Kernels that visit elements one by one, and movement among them: copies, casts, concatenation,
+//! gathered and scattered rows. All share one parameter block: sizes and the strides of up to four
+//! operands.
 
-use unisono_core::Reason;
-use unisono_core::op::{BinaryOp, Concat, Gate, UnaryOp};
+use unisono_core::op::{Concat, UnaryOp};
+use unisono_core::{DType, Reason};
 
 use super::builder::{Builder, code, for_output, word};
 use super::window::{Piece, View, collapse, windows};
-use crate::launch::Binding;
 
 /// Elements that one workgroup visits (`PER_INVOCATION · GROUP` in the shader).
 const PER_GROUP: u64 = 1024;
 
 /// What a map needs besides its operands.
-struct Map<'a> {
+#[derive(Clone)]
+pub(super) struct Map<'a> {
     kernel: &'a str,
     constants: Vec<(&'static str, f64)>,
     extra: [u32; 4],
 }
 
 impl<'a> Map<'a> {
-    fn new(kernel: &'a str) -> Map<'a> {
+    pub(super) fn new(kernel: &'a str) -> Map<'a> {
         Map { kernel, constants: Vec::new(), extra: [0; 4] }
     }
 
-    fn op(mut self, op: u32) -> Map<'a> {
-        self.constants.push(("OP", f64::from(op)));
+    pub(super) fn op(self, op: u32) -> Map<'a> {
+        self.constant("OP", f64::from(op))
+    }
+
+    pub(super) fn constant(mut self, name: &'static str, value: f64) -> Map<'a> {
+        self.constants.push((name, value));
         self
     }
-}
 
-pub(super) fn unary(b: &mut Builder<'_>, op: UnaryOp) -> Result<(), Reason> {
-    let code = unary_code(op)?;
-    floats(b)?;
-    let views = [b.output_view(0), b.input_view(0)];
-    over_output(b, &Map::new("unary").op(code), &views)
+    /// Whether view `i` of the launch holds indices.
+    fn is_index(&self, i: usize) -> bool {
+        i == 2 && matches!(self.kernel, "gather_rows" | "scatter_rows")
+    }
+
+    pub(super) fn parameters(mut self, first: u32, second: u32) -> Map<'a> {
+        self.extra = [first, second, 0, 0];
+        self
+    }
 }
 
 /// The code of a function in `shared/activation.wesl`.
@@ -51,52 +59,71 @@ pub(super) fn unary_code(op: UnaryOp) -> Result<u32, Reason> {
     })
 }
 
-pub(super) fn binary(b: &mut Builder<'_>, op: BinaryOp) -> Result<(), Reason> {
-    let code = match op {
-        _ if !b.output(0).desc.dtype.is_float() => return floats(b),
-        BinaryOp::Add => 0,
-        BinaryOp::Sub => 1,
-        BinaryOp::Mul => 2,
-        BinaryOp::Div => 3,
-        _ => return Err(Reason::Op(format!("there is no kernel for {}", op.name()))),
-    };
-    let views = [b.output_view(0), b.input_view(0), b.input_view(1)];
-    over_output(b, &Map::new("binary").op(code), &views)
-}
-
-/// Declines what is not computed in f32.
-fn floats(b: &Builder<'_>) -> Result<(), Reason> {
-    let dtype = b.output(0).desc.dtype;
-    if dtype.is_float() { Ok(()) } else { Err(Reason::DType(format!("there is no kernel for {dtype}"))) }
-}
-
-pub(super) fn gated(b: &mut Builder<'_>, gate: Gate) -> Result<(), Reason> {
-    if gate != Gate::SwiGlu {
-        return Err(Reason::Op(format!("there is no kernel for {}", gate.name())));
-    }
-    let views = [b.output_view(0), b.input_view(0), b.input_view(1)];
-    over_output(b, &Map::new("binary").op(4), &views)
-}
-
+/// `y = x` with cast, of the output's shape.
 pub(super) fn copy(b: &mut Builder<'_>) -> Result<(), Reason> {
-    if b.input(0).desc.dtype != b.output(0).desc.dtype {
-        floats(b)?;
-        if !b.input(0).desc.dtype.is_float() {
-            return Err(Reason::DType(format!("there is no cast from {}", b.input(0).desc.dtype)));
-        }
-    }
-    let views = [b.output_view(0), b.input_view(0)];
-    over_output(b, &Map::new("copy"), &views)
+    let (y, x) = (b.output_view(0), b.input_view(0));
+    copy_view(b, &y, &x)
 }
 
 /// A copy with cast between two views of the shape of the first output.
 pub(super) fn copy_view(b: &mut Builder<'_>, y: &View, x: &View) -> Result<(), Reason> {
-    over_output(b, &Map::new("copy"), &[y.clone(), x.clone()])
+    let sizes = sizes(&b.output(0).desc.shape);
+    copy_over(b, &sizes, y, x)
 }
 
-/// A copy over another space: views are y and x.
-pub(super) fn copy_over(b: &mut Builder<'_>, sizes: &[u64], views: &[View]) -> Result<(), Reason> {
-    over(b, &Map::new("copy"), sizes, views)
+/// A copy with cast between two views of these sizes.
+pub(super) fn copy_over(b: &mut Builder<'_>, sizes: &[u64], y: &View, x: &View) -> Result<(), Reason> {
+    if x.dtype != y.dtype && !(x.dtype.is_float() && y.dtype.is_float()) {
+        let map = Map::new("cast").constant("FROM", kind(x.dtype)).constant("TO", kind(y.dtype));
+        return over(b, &map, sizes, &[y.clone(), x.clone()]);
+    }
+    moved(b, &Map::new("copy"), sizes, &[y.clone(), x.clone()], 0)
+}
+
+/// What elements of a type mean, as in `shared/integer.wesl`.
+pub(super) fn kind(dtype: DType) -> f64 {
+    match dtype {
+        DType::I32 => 1.0,
+        DType::U32 => 2.0,
+        DType::I8 => 3.0,
+        DType::U8 => 4.0,
+        DType::Bool => 5.0,
+        DType::I64 => 6.0,
+        _ => 0.0,
+    }
+}
+
+/// A map that moves elements bit for bit. Those of 64 bits go in two launches, one for the lower
+/// words and one for the upper ones, each with its half of `value`; indices stay what they are.
+pub(super) fn moved(
+    b: &mut Builder<'_>,
+    map: &Map<'_>,
+    sizes: &[u64],
+    views: &[View],
+    value: u64,
+) -> Result<(), Reason> {
+    let words = |half: u64| {
+        let mut map = map.clone();
+        if map.kernel == "fill" {
+            map.extra[0] = (value >> (32 * half)) as u32;
+        }
+        map
+    };
+    if views[0].dtype != DType::I64 {
+        return over(b, &words(0), sizes, views);
+    }
+    for half in 0..2 {
+        let views: Vec<View> = views
+            .iter()
+            .enumerate()
+            // A truth value or an index among the operands is no data.
+            .map(|(i, v)| if v.dtype == DType::I64 && !map.is_index(i) { v.clone().half(half) } else { v.clone() })
+            .collect();
+        let mut map = words(half);
+        map.extra[3] *= 2;
+        over(b, &map, sizes, &views)?;
+    }
+    Ok(())
 }
 
 /// Scattered rows over another space: views are dst, src and the indices.
@@ -116,8 +143,8 @@ pub(super) fn concat(b: &mut Builder<'_>, op: &Concat) -> Result<(), Reason> {
         at += x.desc.shape[op.axis] as u64;
         if !x.desc.is_empty() {
             let sizes = sizes(&x.desc.shape);
-            let views = [y, b.input_view(i)];
-            over(b, &Map::new("copy"), &sizes, &views)?;
+            let x = b.input_view(i);
+            copy_over(b, &sizes, &y, &x)?;
         }
     }
     Ok(())
@@ -136,9 +163,7 @@ pub(super) fn gather(b: &mut Builder<'_>) -> Result<(), Reason> {
     let index = b.input_view(1).with(index_strides, 1);
     let sizes = sizes(&y.desc.shape);
     if total == 0 {
-        let table = b.input_view(0).with(table_strides, 1);
-        let map = Map { extra: [0, 0, 0, 0], ..Map::new("gather_rows") };
-        return over_with_dummy(b, &map, &sizes, &[b.output_view(0), table, index]);
+        return moved(b, &Map::new("fill"), &sizes, &[b.output_view(0)], 0);
     }
     for (first, rows) in row_windows(b, 0, total, row_stride)? {
         let inner = (rows - 1) * row_stride + 1;
@@ -146,7 +171,8 @@ pub(super) fn gather(b: &mut Builder<'_>) -> Result<(), Reason> {
         window.start += first * row_stride;
         let extra = [word(first)?, word(first + rows)?, word(total)?, word(row_stride)?];
         let map = Map { extra, ..Map::new("gather_rows") };
-        over(b, &map, &sizes, &[b.output_view(0), window, index.clone()])?;
+        let views = [b.output_view(0), window, index.clone()];
+        moved(b, &map, &sizes, &views, 0)?;
     }
     Ok(())
 }
@@ -168,7 +194,8 @@ pub(super) fn scatter(b: &mut Builder<'_>) -> Result<(), Reason> {
         let extra = [word(first)?, word(first + rows)?, 0, word(row_stride)?];
         let map = Map { extra, ..Map::new("scatter_rows") };
         let index = b.input_view(1).with(index_strides.clone(), 1);
-        over(b, &map, &sizes, &[window, b.input_view(0), index])?;
+        let views = [window, b.input_view(0), index];
+        moved(b, &map, &sizes, &views, 0)?;
     }
     Ok(())
 }
@@ -190,54 +217,32 @@ fn row_windows(b: &Builder<'_>, operand: usize, total: u64, row_stride: u64) -> 
     Ok(list)
 }
 
-fn sizes(shape: &[usize]) -> Vec<u64> {
+pub(super) fn sizes(shape: &[usize]) -> Vec<u64> {
     shape.iter().map(|&n| n as u64).collect()
 }
 
-fn over_output(b: &mut Builder<'_>, map: &Map<'_>, views: &[View]) -> Result<(), Reason> {
+pub(super) fn over_output(b: &mut Builder<'_>, map: &Map<'_>, views: &[View]) -> Result<(), Reason> {
     let sizes = sizes(&b.output(0).desc.shape);
     over(b, map, &sizes, views)
 }
 
-/// Launches a map over a space; views are y, a and perhaps b.
-fn over(b: &mut Builder<'_>, map: &Map<'_>, sizes: &[u64], views: &[View]) -> Result<(), Reason> {
-    launch(b, map, sizes, views, None)
-}
-
-/// The same with nothing to read in `a`.
-fn over_with_dummy(b: &mut Builder<'_>, map: &Map<'_>, sizes: &[u64], views: &[View]) -> Result<(), Reason> {
-    let dummy = b.dummy(map.kernel)?;
-    launch(b, map, sizes, views, Some(dummy))
-}
-
-fn launch(
-    b: &mut Builder<'_>,
-    map: &Map<'_>,
-    sizes: &[u64],
-    views: &[View],
-    dummy: Option<Binding>,
-) -> Result<(), Reason> {
-    let all: Vec<&View> = match dummy {
-        Some(_) => views.iter().enumerate().filter(|&(i, _)| i != 1).map(|(_, v)| v).collect(),
-        None => views.iter().collect(),
-    };
+/// Launches a map over a space; views are y, then the inputs.
+pub(super) fn over(b: &mut Builder<'_>, map: &Map<'_>, sizes: &[u64], views: &[View]) -> Result<(), Reason> {
+    let all: Vec<&View> = views.iter().collect();
     let y = &views[0];
     let unit = y.per_word();
     let mut constants = map.constants.clone();
     constants.push(("UNIT", f64::from(unit)));
-    for (name, view) in ["Y", "A", "B"].into_iter().zip(views) {
+    for (name, view) in ["Y", "A", "B", "C"].into_iter().zip(views) {
         constants.push((name, code(view.dtype)));
     }
     for piece in windows(sizes, &all, b.caps)? {
         let strides: Vec<Vec<u64>> = views.iter().map(|v| v.strides.clone()).collect();
         let (dims, strides) = collapse(&piece.sizes, &strides);
         let mut bindings = Vec::new();
-        let mut bases = [0; 3];
+        let mut bases = [0; 4];
         for (i, view) in views.iter().enumerate() {
-            let (binding, base) = match dummy {
-                Some(dummy) if i == 1 => (dummy, 0),
-                _ => view.bind(&piece, b.caps),
-            };
+            let (binding, base) = view.bind(&piece, b.caps);
             bindings.push(binding);
             bases[i] = base;
         }
@@ -250,6 +255,10 @@ fn launch(
             }
         }
         params.extend(map.extra);
+        for d in 0..6 {
+            params.push(word(strides.get(3).and_then(|s| s.get(d)).copied().unwrap_or(0))?);
+        }
+        params.extend([0, bases[3]]);
         let groups = (piece.count() + u64::from(shift)).div_ceil(PER_GROUP);
         b.launch(&for_output(map.kernel, y.dtype), &constants, bindings, params, groups)?;
     }

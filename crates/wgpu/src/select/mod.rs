@@ -8,6 +8,7 @@
 mod attention;
 mod blocks;
 mod builder;
+mod element;
 mod experts;
 mod map;
 mod matmul;
@@ -33,9 +34,6 @@ use crate::launch::Recipe;
 /// otherwise.
 pub(crate) fn candidates(desc: &OpDesc, caps: &Caps) -> Result<Vec<Arc<str>>, Reason> {
     desc.validate().map_err(|e| Reason::Invalid(e.to_string()))?;
-    if desc.inputs.iter().chain(&desc.outputs).any(|d| d.dtype == unisono_core::DType::I64) {
-        return Err(Reason::DType("there is no kernel for these element types".to_owned()));
-    }
     let operands = |descs: &[unisono_core::TensorDesc]| {
         descs.iter().map(|&desc| Operand { slot: SlotId(0), offset: 0, desc }).collect()
     };
@@ -94,8 +92,13 @@ fn names(desc: &OpDesc, caps: &Caps) -> Vec<&'static str> {
             vec!["quantise_rows"]
         }
         Op::ScatterRows => vec!["scatter_rows"],
-        Op::Unary(_) => vec!["unary"],
-        Op::Binary(_) => vec!["binary"],
+        Op::Pad(_) => vec!["pad"],
+        Op::Fill(_) => vec!["fill"],
+        Op::Unary(op) => vec![element::unary_name(*op, desc.outputs[0].dtype)],
+        Op::Binary(op) => vec![element::binary_name(*op, desc.outputs[0].dtype)],
+        Op::Compare(_) | Op::Logical(_) => vec!["compare"],
+        Op::Where => vec!["where"],
+        Op::Clamp(_) | Op::ScaleShift(_) => vec!["function"],
         Op::Gated(gate) => vec![gate.name()],
         Op::MatMul | Op::Linear(_) => matmul::names(desc, caps),
         Op::MatMulId => experts::names(desc, caps),
@@ -130,9 +133,16 @@ fn build<'a>(step: &'a Step, name: &str, caps: &'a Caps) -> Result<Builder<'a>, 
         Op::ScatterRows if step.inputs[0].desc.is_empty() => {}
         Op::ScatterRows if in_blocks(step) => blocks::scatter(&mut b)?,
         Op::ScatterRows => map::scatter(&mut b)?,
-        Op::Unary(op) => map::unary(&mut b, *op)?,
-        Op::Binary(op) => map::binary(&mut b, *op)?,
-        Op::Gated(gate) => map::gated(&mut b, *gate)?,
+        Op::Pad(op) => element::pad(&mut b, op)?,
+        Op::Fill(value) => element::fill(&mut b, *value)?,
+        Op::Unary(op) => element::unary(&mut b, *op)?,
+        Op::Binary(op) => element::binary(&mut b, *op)?,
+        Op::Compare(op) => element::compare(&mut b, *op)?,
+        Op::Logical(op) => element::logical(&mut b, *op)?,
+        Op::Where => element::choose(&mut b)?,
+        Op::Clamp(op) => element::clamp(&mut b, op)?,
+        Op::ScaleShift(op) => element::scale_shift(&mut b, op)?,
+        Op::Gated(gate) => element::gated(&mut b, *gate)?,
         Op::MatMul | Op::Linear(_) => matmul::build(&mut b, name)?,
         Op::MatMulId => experts::build(&mut b, name)?,
         Op::Reduce(op) => rows::reduce(&mut b, name, op.op, op.axis)?,

@@ -85,7 +85,6 @@ fn every_op(d: DType) -> Vec<OpDesc> {
         op(Op::RmsNorm(RmsNorm { eps, weight: true }), &[x, w], &[x]),
         op(Op::LayerNorm(LayerNorm { eps, weight: true, bias: true }), &[x, w, w], &[x]),
         op(Op::AddRmsNorm(AddRmsNorm { eps }), &[x, x, w], &[x, x]),
-        op(Op::Gated(Gate::SwiGlu), &[x, x], &[x]),
         op(Op::MatMul, &[t(d, &[3, 2, 9, 7]), t(d, &[3, 2, 7, 5])], &[t(d, &[3, 2, 9, 5])]),
         op(Op::MatMul, &[t(d, &[4, 0]), t(d, &[0, 6])], &[t(d, &[4, 6])]),
     ];
@@ -93,11 +92,13 @@ fn every_op(d: DType) -> Vec<OpDesc> {
         let x = t(d, &[2, 3, 4, 8]);
         ops.push(op(Op::Rope(Rope { pairing }), &[x, table, table, limits], &[x]));
     }
-    ops.extend([UnaryOp::Exp, UnaryOp::Neg].map(|f| op(Op::Unary(f), &[x], &[x])));
-    ops.extend(
-        [BinaryOp::Add, BinaryOp::Div]
-            .map(|f| op(Op::Binary(f), &[x, w.broadcast_to(&[5, 24]).expect("broadcast")], &[x])),
-    );
+    ops.extend(UnaryOp::ALL.into_iter().filter(|f| f.takes(d)).map(|f| op(Op::Unary(f), &[x], &[x])));
+    ops.extend(Gate::ALL.map(|gate| op(Op::Gated(gate), &[x, x], &[x])));
+    let truth = t(DType::Bool, &[5, 24]);
+    ops.extend(CompareOp::ALL.map(|f| op(Op::Compare(f), &[x, x], &[truth])));
+    ops.push(op(Op::Clamp(Clamp { min: Real(0.0), max: Real(f32::INFINITY) }), &[x], &[x]));
+    ops.push(op(Op::ScaleShift(ScaleShift { scale: Real(2.0), shift: Real(1.0) }), &[x], &[x]));
+    ops.extend(BinaryOp::ALL.map(|f| op(Op::Binary(f), &[x, w.broadcast_to(&[5, 24]).expect("broadcast")], &[x])));
     for f in ReduceOp::ALL {
         ops.push(op(Op::Reduce(Reduce { op: f, axis: 1 }), &[x], &[t(d, &[5, 1])]));
     }
@@ -187,11 +188,20 @@ fn every_operation_has_kernels_on_every_device() {
 
 #[test]
 fn every_dtype_moves() {
-    for dtype in DType::PLAIN.into_iter().filter(|d| *d != DType::I64) {
+    for dtype in DType::PLAIN {
         let x = t(dtype, &[3, 5]);
         for caps in devices() {
             check(&op(Op::Copy, &[x], &[x]), 3, &caps);
-            check(&op(Op::GatherRows, &[x, t(DType::I32, &[3])], &[x]), 3, &caps);
+            for index in [DType::I32, DType::I64] {
+                check(&op(Op::GatherRows, &[x, t(index, &[3])], &[t(dtype, &[3, 5])]), 3, &caps);
+            }
+            let pad = Pad { before: x.shape, after: x.shape, value: Scalar::Int(7) };
+            check(&op(Op::Pad(pad), &[x], &[t(dtype, &[9, 15])]), 5, &caps);
+            check(&op(Op::Fill(Scalar::Int(7)), &[], &[x]), 5, &caps);
+            check(&op(Op::Where, &[t(DType::Bool, &[3, 5]), x, x], &[x]), 5, &caps);
+            for to in DType::PLAIN {
+                check(&op(Op::Copy, &[x], &[t(to, &[3, 5])]), 7, &caps);
+            }
         }
     }
 }
@@ -300,4 +310,29 @@ fn empty_results_need_no_launch() {
     let x = t(DType::F32, &[0, 3]);
     let desc = op(Op::Unary(UnaryOp::Exp), &[x], &[x]);
     assert!(recipe(&step(&desc, 0), None, &default_limits()).expect("a recipe").launches.is_empty());
+}
+
+#[test]
+fn integers_are_computed_and_long_ones_are_not() {
+    let caps = default_limits();
+    for dtype in [DType::I32, DType::U32, DType::I64] {
+        let x = t(dtype, &[5, 7]);
+        let mut ops: Vec<OpDesc> = Vec::new();
+        ops.extend(UnaryOp::ALL.into_iter().filter(|f| f.takes(dtype)).map(|f| op(Op::Unary(f), &[x], &[x])));
+        ops.extend(BinaryOp::ALL.into_iter().filter(|f| f.takes(dtype)).map(|f| op(Op::Binary(f), &[x, x], &[x])));
+        ops.extend(CompareOp::ALL.map(|f| op(Op::Compare(f), &[x, x], &[t(DType::Bool, &[5, 7])])));
+        for desc in ops {
+            if dtype == DType::I64 {
+                let refusal = candidates(&desc, &caps).expect_err("arithmetic on i64");
+                assert!(matches!(refusal, unisono_core::Reason::DType(_)), "{refusal}");
+            } else {
+                check(&desc, 3, &caps);
+            }
+        }
+    }
+    let truth = t(DType::Bool, &[5, 7]);
+    check(&op(Op::Unary(UnaryOp::Not), &[truth], &[truth]), 1, &caps);
+    for f in LogicalOp::ALL {
+        check(&op(Op::Logical(f), &[truth, truth], &[truth]), 1, &caps);
+    }
 }

@@ -88,9 +88,18 @@ impl View {
         (binding, ((first - offset) / (self.unit_bytes() / self.scale())) as u32)
     }
 
-    /// Elements per word of the buffer.
+    /// Elements per word of the buffer, at least 1.
     pub(super) fn per_word(&self) -> u32 {
         (4 / self.dtype.block_bytes() as u32).max(1)
+    }
+
+    /// The lower (0) or upper (1) words of 64-bit elements, as a view of words.
+    pub(super) fn half(mut self, half: u64) -> View {
+        self.dtype = DType::U32;
+        self.start = 2 * self.start + half;
+        self.strides.iter_mut().for_each(|stride| *stride *= 2);
+        self.inner = 2 * (self.inner - 1) + 1;
+        self
     }
 }
 

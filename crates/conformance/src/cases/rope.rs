@@ -148,7 +148,7 @@ fn writes(sink: Sink<'_>) -> Result<()> {
                     place,
                     pairing: pick(&[RopePairing::HalfSplit, RopePairing::Interleaved], i + j),
                     types: if turn % 4 == 3 { [DType::F32, dtype] } else { [dtype; 2] },
-                    index: pick(&[DType::U32, DType::I32], turn),
+                    index: pick(&[DType::U32, DType::I32, DType::I64], turn),
                     data: pick(&data, turn),
                     quick: t == i % 3 && j == i % 4,
                 };
@@ -192,7 +192,9 @@ pub(super) fn cases(sink: Sink<'_>) -> Result<()> {
     for (i, (shape, rotated)) in shapes.into_iter().enumerate() {
         for (p, pairing) in [RopePairing::HalfSplit, RopePairing::Interleaved].into_iter().enumerate() {
             for (t, dtype) in FLOATS.into_iter().enumerate() {
-                for (j, positions) in [DType::U32, DType::I32].into_iter().enumerate() {
+                // Long positions with one of the types each.
+                let positions = [DType::U32, DType::I32, DType::I64].into_iter().enumerate();
+                for (j, positions) in positions.filter(|(j, _)| *j < 2 || t == i % 3) {
                     let turn = i + p + t + 2 * j;
                     let mixed = turn % 5 == 4;
                     add(

@@ -6,6 +6,8 @@
 //! pure function of description, capabilities and profile, and is tested without a device.
 
 mod attention;
+#[cfg(test)]
+mod block_tests;
 mod blocks;
 mod builder;
 mod element;
@@ -18,8 +20,6 @@ mod rows;
 mod suite_tests;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_blocks;
 mod window;
 
 use std::sync::Arc;

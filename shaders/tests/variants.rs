@@ -44,6 +44,7 @@ fn constant_sets(variant: &Variant) -> Vec<naga::back::PipelineConstants> {
             "OP" => [0.0, 4.0, 11.0][round],
             "FROM" => [6.0, 0.0, 3.0][round],
             "TO" => [0.0, 6.0, 5.0][round],
+            "KEY" => [0.0, 1.0, 2.0][round],
             "UNIT" => [2.0, 1.0, 4.0][round],
             "FORMAT" => [0.0, 7.0, 12.0][round],
             "BLOCK" => [32.0, 256.0, 32.0][round],

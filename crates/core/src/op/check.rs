@@ -89,9 +89,14 @@ pub(super) fn window(window: Option<u32>) -> Result<()> {
     Ok(())
 }
 
+/// A 32-bit integer.
+fn is_word(dtype: DType) -> bool {
+    matches!(dtype, DType::I32 | DType::U32)
+}
+
 /// What sums are made of: floats, each its own, or one 32-bit integer type.
 pub(super) fn numbers(x: (&str, &TensorDesc), y: (&str, &TensorDesc)) -> Result<()> {
-    if x.1.dtype.is_float() && y.1.dtype.is_float() || x.1.dtype.is_index() && x.1.dtype == y.1.dtype {
+    if x.1.dtype.is_float() && y.1.dtype.is_float() || is_word(x.1.dtype) && x.1.dtype == y.1.dtype {
         return Ok(());
     }
     let message = format!("{} is {} and {} is {}: both are floats, or both i32 or u32", x.0, x.1.dtype, y.0, y.1.dtype);
@@ -100,7 +105,7 @@ pub(super) fn numbers(x: (&str, &TensorDesc), y: (&str, &TensorDesc)) -> Result<
 
 /// What is compared: floats, i32 and u32.
 pub(super) fn ordered(name: &str, d: &TensorDesc) -> Result<()> {
-    if !d.dtype.is_float() && !d.dtype.is_index() {
+    if !d.dtype.is_float() && !is_word(d.dtype) {
         return Err(Error::dtype(format!("{name} is {}; f32, f16, bf16, i32 and u32 are possible", d.dtype)));
     }
     Ok(())

@@ -29,6 +29,10 @@ pub(crate) struct Profile {
     pub(crate) matvec_rows: usize,
     /// Invocations that share one output of a matrix × vector product; a power of two up to 64.
     pub(crate) matvec_lanes: u32,
+    /// Rows of at least this many elements are reduced in parts, by several workgroups each.
+    pub(crate) reduce_split_from: usize,
+    /// Rows are split while they give fewer workgroups than this.
+    pub(crate) reduce_workgroups: usize,
     /// Keys of one part when attention over few queries is split over workgroups.
     pub(crate) attention_split_keys: usize,
     /// Attention is split while it gives fewer workgroups than this.
@@ -44,6 +48,8 @@ pub(crate) static GENERIC: Profile = Profile {
     large_tile_from: 48,
     matvec_rows: 8,
     matvec_lanes: 32,
+    reduce_split_from: 16384,
+    reduce_workgroups: 64,
     attention_split_keys: 256,
     attention_workgroups: 64,
 };

@@ -3,4 +3,5 @@
 use super::{GENERIC, Profile};
 
 /// Turing and later.
-pub(super) static NVIDIA: Profile = Profile { name: "nvidia", attention_workgroups: 128, ..GENERIC };
+pub(super) static NVIDIA: Profile =
+    Profile { name: "nvidia", reduce_workgroups: 128, attention_workgroups: 128, ..GENERIC };

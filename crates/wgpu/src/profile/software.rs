@@ -9,6 +9,7 @@ pub(super) static SOFTWARE: Profile = Profile {
     direct_matmul: true,
     unroll: false,
     matvec_lanes: 8,
+    reduce_workgroups: 4,
     attention_split_keys: 1024,
     attention_workgroups: 2,
     ..GENERIC

@@ -10,12 +10,15 @@ mod attention;
 mod block_tests;
 mod blocks;
 mod builder;
+mod conv;
 mod element;
 mod experts;
 mod map;
 mod matmul;
+mod reduce;
 mod rope;
 mod rows;
+mod sort;
 #[cfg(test)]
 mod suite_tests;
 #[cfg(test)]
@@ -102,8 +105,15 @@ fn names(desc: &OpDesc, caps: &Caps) -> Vec<&'static str> {
         Op::Gated(gate) => vec![gate.name()],
         Op::MatMul | Op::Linear(_) => matmul::names(desc, caps),
         Op::MatMulId => experts::names(desc, caps),
-        Op::Reduce(op) => rows::reduce_names(desc, op.axis, caps),
-        Op::ArgReduce(_) => vec!["argmax"],
+        Op::Reduce(op) => reduce::reduce_names(desc, op.axis, caps),
+        Op::ArgReduce(op) => reduce::arg_names(desc, op.axis, caps),
+        Op::CumSum(op) => reduce::cumsum_names(desc, op.axis),
+        Op::TopK(op) => sort::topk_names(desc, op),
+        Op::ArgSort(_) => sort::argsort_names(desc),
+        Op::GroupNorm(_) => vec!["group_norm"],
+        Op::L2Norm(_) => vec!["l2_norm"],
+        Op::Im2Col(_) => vec!["im2col"],
+        Op::Conv1d(_) | Op::Conv2d(_) => vec!["conv_direct"],
         Op::Softmax(_) => rows::softmax_names(caps),
         Op::RmsNorm(_) => rows::rms_norm_names(caps),
         Op::LayerNorm(_) => rows::layer_norm_names(caps),
@@ -145,8 +155,16 @@ fn build<'a>(step: &'a Step, name: &str, caps: &'a Caps) -> Result<Builder<'a>, 
         Op::Gated(gate) => element::gated(&mut b, *gate)?,
         Op::MatMul | Op::Linear(_) => matmul::build(&mut b, name)?,
         Op::MatMulId => experts::build(&mut b, name)?,
-        Op::Reduce(op) => rows::reduce(&mut b, name, op.op, op.axis)?,
-        Op::ArgReduce(op) if op.op == unisono_core::op::ArgOp::Max => rows::argmax(&mut b, op.axis)?,
+        Op::Reduce(op) => reduce::reduce(&mut b, name, op)?,
+        Op::ArgReduce(op) => reduce::arg_reduce(&mut b, name, op)?,
+        Op::CumSum(op) => reduce::cumsum(&mut b, name, op)?,
+        Op::TopK(op) => sort::topk(&mut b, name, op)?,
+        Op::ArgSort(op) => sort::argsort(&mut b, name, op)?,
+        Op::GroupNorm(op) => conv::group_norm(&mut b, op)?,
+        Op::L2Norm(op) => rows::l2_norm(&mut b, op)?,
+        Op::Im2Col(op) => conv::im2col(&mut b, op)?,
+        Op::Conv1d(op) => conv::direct(&mut b, &op.as_2d())?,
+        Op::Conv2d(op) => conv::direct(&mut b, op)?,
         Op::Softmax(op) => rows::softmax(&mut b, name, op)?,
         Op::RmsNorm(op) => rows::rms_norm(&mut b, name, op)?,
         Op::LayerNorm(op) => rows::layer_norm(&mut b, name, op)?,

@@ -1,8 +1,8 @@
-//! Kernels that work row by row: reductions, softmax and the norms. Rows are the points of the
-//! iteration space; one workgroup takes one row (one invocation in `reduce_column`).
+//! Kernels that work row by row: softmax and the norms here, the reductions beside. Rows are the points
+//! of the iteration space; one workgroup takes one row (one invocation in `reduce_column`).
 
-use unisono_core::op::{AddRmsNorm, LayerNorm, ReduceOp, RmsNorm, Softmax};
-use unisono_core::{DType, OpDesc, Reason, TensorDesc};
+use unisono_core::op::{AddRmsNorm, L2Norm, LayerNorm, RmsNorm, Softmax};
+use unisono_core::{DType, Reason, TensorDesc};
 
 use super::builder::{Builder, code, for_output, word};
 use super::window::{Piece, View, windows};
@@ -11,26 +11,15 @@ use crate::caps::Caps;
 /// Row length up to which softmax keeps its scores in workgroup memory.
 const CACHED: u64 = 2048;
 /// Invocations of a workgroup.
-const GROUP: u64 = 256;
+pub(super) const GROUP: u64 = 256;
 
 /// A family's kernels: with subgroup operations first where the profile wants them, and without.
-fn with_subgroups(plain: &'static str, subgroups: &'static str, caps: &Caps) -> Vec<&'static str> {
+pub(super) fn with_subgroups(plain: &'static str, subgroups: &'static str, caps: &Caps) -> Vec<&'static str> {
     match (caps.subgroups.is_some(), caps.profile.subgroups) {
         (false, _) => vec![plain],
         (true, true) => vec![subgroups, plain],
         (true, false) => vec![plain, subgroups],
     }
-}
-
-pub(super) fn reduce_names(desc: &OpDesc, axis: usize, caps: &Caps) -> Vec<&'static str> {
-    let x = &desc.inputs[0];
-    let rows = desc.outputs[0].elements() as u64;
-    let mut names = with_subgroups("reduce_row", "reduce_row_subgroups", caps);
-    let short = x.shape[axis] < 32;
-    let across = x.strides[axis] != 1 && rows >= GROUP;
-    let at = if short || across { 0 } else { names.len() };
-    names.insert(at, "reduce_column");
-    names
 }
 
 pub(super) fn softmax_names(caps: &Caps) -> Vec<&'static str> {
@@ -52,33 +41,33 @@ pub(super) fn add_rms_norm_names(caps: &Caps) -> Vec<&'static str> {
 }
 
 /// An operand of a row kernel: how it moves from row to row, and along the row.
-struct Operand {
-    view: View,
-    along: u64,
+pub(super) struct Operand {
+    pub(super) view: View,
+    pub(super) along: u64,
 }
 
 /// A row kernel under construction.
-struct Rows<'a> {
-    kernel: &'a str,
-    constants: Vec<(&'static str, f64)>,
-    value: f32,
+pub(super) struct Rows<'a> {
+    pub(super) kernel: &'a str,
+    pub(super) constants: Vec<(&'static str, f64)>,
+    pub(super) value: f32,
     /// Sizes outside the row, and of the row.
-    sizes: Vec<u64>,
-    n: u64,
+    pub(super) sizes: Vec<u64>,
+    pub(super) n: u64,
     /// y, a, b, c; an absent one is bound to a dummy.
-    operands: Vec<Option<Operand>>,
-    z: Option<Operand>,
+    pub(super) operands: Vec<Option<Operand>>,
+    pub(super) z: Option<Operand>,
     /// Two words for the kernel.
-    extra: [u32; 2],
+    pub(super) extra: [u32; 2],
     /// Rows that one workgroup takes.
-    rows_per_group: u64,
+    pub(super) rows_per_group: u64,
 }
 
-fn strides(d: &TensorDesc, axis: usize) -> Vec<u64> {
+pub(super) fn strides(d: &TensorDesc, axis: usize) -> Vec<u64> {
     d.strides.iter().enumerate().filter(|&(i, _)| i != axis).map(|(_, &s)| s as u64).collect()
 }
 
-fn row_operand(view: View, d: &TensorDesc, axis: usize, n: u64) -> Operand {
+pub(super) fn row_operand(view: View, d: &TensorDesc, axis: usize, n: u64) -> Operand {
     let along = d.strides[axis] as u64;
     Operand { view: view.with(strides(d, axis), n.saturating_sub(1) * along + 1), along }
 }
@@ -89,42 +78,8 @@ fn shared(view: View, d: &TensorDesc, rank: usize, n: u64) -> Operand {
     Operand { view: view.with(vec![0; rank - 1], n.saturating_sub(1) * along + 1), along }
 }
 
-fn outside(d: &TensorDesc, axis: usize) -> Vec<u64> {
+pub(super) fn outside(d: &TensorDesc, axis: usize) -> Vec<u64> {
     d.shape.iter().enumerate().filter(|&(i, _)| i != axis).map(|(_, &n)| n as u64).collect()
-}
-
-fn reduction<'a>(b: &Builder<'_>, kernel: &'a str, axis: usize) -> Rows<'a> {
-    let (x, y) = (&b.input(0).desc, &b.output(0).desc);
-    let n = x.shape[axis] as u64;
-    let result = Operand { view: b.output_view(0).with(strides(y, axis), 1), along: 0 };
-    let source = (n > 0).then(|| row_operand(b.input_view(0), x, axis, n));
-    Rows {
-        kernel,
-        constants: vec![("Y", code(y.dtype)), ("A", code(x.dtype))],
-        value: 0.0,
-        sizes: outside(x, axis),
-        n,
-        operands: vec![Some(result), source],
-        z: None,
-        extra: [0; 2],
-        rows_per_group: if kernel == "reduce_column" { GROUP } else { 1 },
-    }
-}
-
-pub(super) fn reduce(b: &mut Builder<'_>, name: &str, op: ReduceOp, axis: usize) -> Result<(), Reason> {
-    let code = match op {
-        ReduceOp::Sum => 0.0,
-        ReduceOp::Mean => 1.0,
-        ReduceOp::Max => 2.0,
-        _ => return Err(Reason::Op(format!("there is no kernel for {}", op.name()))),
-    };
-    let mut rows = reduction(b, name, axis);
-    rows.constants.push(("OP", code));
-    rows.launch(b)
-}
-
-pub(super) fn argmax(b: &mut Builder<'_>, axis: usize) -> Result<(), Reason> {
-    reduction(b, "argmax", axis).launch(b)
 }
 
 /// What the operations over the last dimension share.
@@ -175,13 +130,18 @@ pub(super) fn softmax(b: &mut Builder<'_>, name: &str, op: &Softmax) -> Result<(
 
 pub(super) fn rms_norm(b: &mut Builder<'_>, name: &str, op: &RmsNorm) -> Result<(), Reason> {
     let mut rows = last_dimension(b, name, 0, op.eps.0);
-    rows.vectors(b, &[(1, "B")]);
+    rows.optional(b, [(op.weight, "WEIGHT", "B"), (false, "", "")]);
+    rows.operands.truncate(3);
     rows.launch(b)
+}
+
+pub(super) fn l2_norm(b: &mut Builder<'_>, op: &L2Norm) -> Result<(), Reason> {
+    last_dimension(b, "l2_norm", 0, op.eps.0).launch(b)
 }
 
 pub(super) fn layer_norm(b: &mut Builder<'_>, name: &str, op: &LayerNorm) -> Result<(), Reason> {
     let mut rows = last_dimension(b, name, 0, op.eps.0);
-    rows.vectors(b, &[(1, "B"), (2, "C")]);
+    rows.optional(b, [(op.weight, "WEIGHT", "B"), (op.bias, "BIAS", "C")]);
     rows.launch(b)
 }
 
@@ -209,16 +169,35 @@ impl Rows<'_> {
         }
     }
 
-    fn launch(&self, b: &mut Builder<'_>) -> Result<(), Reason> {
+    /// The same for vectors that an operation may lack: a flag of the kernel says which it has.
+    fn optional(&mut self, b: &Builder<'_>, list: [(bool, &'static str, &'static str); 2]) {
+        let mut next = 1;
+        for (present, flag, constant) in list {
+            self.constants.push((flag, f64::from(u8::from(present))));
+            if present {
+                self.vectors(b, &[(next, constant)]);
+                next += 1;
+            } else {
+                self.operands.push(None);
+            }
+        }
+    }
+
+    pub(super) fn launch(&self, b: &mut Builder<'_>) -> Result<(), Reason> {
         let all = || self.operands.iter().flatten().chain(&self.z);
         let views: Vec<&View> = all().map(|o| &o.view).collect();
         for piece in windows(&self.sizes, &views, b.caps)? {
-            self.launch_piece(b, &piece)?;
+            self.launch_piece(b, &piece, 1)?;
         }
         Ok(())
     }
 
-    fn launch_piece(&self, b: &mut Builder<'_>, piece: &Piece) -> Result<(), Reason> {
+    /// Launches `parts` workgroups for each row; all of them fit one binding.
+    pub(super) fn launch_parts(&self, b: &mut Builder<'_>, parts: u64) -> Result<(), Reason> {
+        self.launch_piece(b, &Piece::whole(&self.sizes), parts)
+    }
+
+    fn launch_piece(&self, b: &mut Builder<'_>, piece: &Piece, parts: u64) -> Result<(), Reason> {
         let y = self.operands[0].as_ref().map(|o| o.view.dtype).ok_or_else(|| Reason::Op("no output".into()))?;
         let kernel = for_output(self.kernel, y);
         let mut bindings = Vec::new();
@@ -243,7 +222,7 @@ impl Rows<'_> {
         }
         // Dimensions of size 1 cost a division each.
         let dims: Vec<usize> = (0..piece.sizes.len()).filter(|&d| piece.sizes[d] != 1).collect();
-        let rows = piece.count();
+        let rows = piece.count() * parts;
         let mut params = vec![word(rows)?, word(self.n)?, dims.len() as u32, self.value.to_bits()];
         params.extend(bases);
         for i in 0..4 {

@@ -101,7 +101,9 @@ fn every_op(d: DType) -> Vec<OpDesc> {
     ops.extend(BinaryOp::ALL.map(|f| op(Op::Binary(f), &[x, w.broadcast_to(&[5, 24]).expect("broadcast")], &[x])));
     for f in ReduceOp::ALL {
         ops.push(op(Op::Reduce(Reduce { op: f, axis: 1 }), &[x], &[t(d, &[5, 1])]));
+        ops.push(op(Op::Reduce(Reduce { op: f, axis: 1 }), &[t(d, &[2, 70_001])], &[t(d, &[2, 1])]));
     }
+    ops.extend(ordered(d));
     for (mask, limited) in [(false, false), (true, true)] {
         let mut inputs = vec![x];
         inputs.extend(mask.then_some(x));
@@ -119,6 +121,39 @@ fn every_op(d: DType) -> Vec<OpDesc> {
         inputs.extend((visibility == Visibility::Limits).then_some(limits));
         ops.push(op(Op::Attention(attention), &inputs, &[q]));
     }
+    ops
+}
+
+/// Running sums, order, groups of channels and windows.
+fn ordered(d: DType) -> Vec<OpDesc> {
+    let (x, images, w) = (t(d, &[5, 24]), t(d, &[2, 6, 9, 7]), t(d, &[6]));
+    let mut ops = vec![
+        op(Op::CumSum(CumSum { axis: 0, exclusive: true, reverse: true }), &[x], &[x]),
+        op(Op::L2Norm(L2Norm { eps: Real(1e-5) }), &[x], &[x]),
+        op(Op::RmsNorm(RmsNorm { eps: Real(1e-5), weight: false }), &[x], &[x]),
+        op(Op::LayerNorm(LayerNorm { eps: Real(1e-5), weight: false, bias: true }), &[x, t(d, &[24])], &[x]),
+    ];
+    for n in [24, 2048, 2049, 128_256] {
+        let (x, index) = (t(d, &[2, n]), t(DType::U32, &[2, n]));
+        ops.push(op(Op::ArgSort(ArgSort { descending: true }), &[x], &[index]));
+        ops.push(op(Op::ArgReduce(ArgReduce { op: ArgOp::Min, axis: 1 }), &[x], &[t(DType::U32, &[2, 1])]));
+        for k in [1, 20, n / 2 + 1] {
+            let (values, indices) = (t(d, &[2, k]), t(DType::U32, &[2, k]));
+            ops.push(op(Op::TopK(TopK { k, smallest: false }), &[x], &[values, indices]));
+        }
+    }
+    for (weight, bias) in [(true, true), (false, true), (false, false)] {
+        let norm = GroupNorm { groups: 3, eps: Real(1e-5), weight, bias };
+        let vectors = [weight, bias].into_iter().filter(|v| *v).map(|_| w);
+        let inputs: Vec<TensorDesc> = std::iter::once(images).chain(vectors).collect();
+        ops.push(op(Op::GroupNorm(norm), &inputs, &[images]));
+    }
+    let conv = Conv2d { stride: [2, 1], padding: [1, 0], dilation: [1, 2], groups: 2, bias: true };
+    let y = t(d, &[2, 6, 5, 3]);
+    ops.push(op(Op::Im2Col(conv.columns([3, 3])), &[images], &[t(d, &[2, 54, 15])]));
+    ops.push(op(Op::Conv2d(conv), &[images, t(d, &[6, 3, 3, 3]), w], &[y]));
+    let conv = Conv1d { stride: 1, padding: 0, dilation: 1, groups: 1, bias: false };
+    ops.push(op(Op::Conv1d(conv), &[t(d, &[2, 4, 9]), t(d, &[3, 4, 2])], &[t(d, &[2, 3, 8])]));
     ops
 }
 
@@ -221,6 +256,22 @@ fn profiles_order_candidates() {
     assert_eq!(first(&norm, nvidia), "rms_norm_subgroups");
     assert_eq!(first(&norm, &default_limits()), "rms_norm");
     assert_eq!(candidates(&norm, &default_limits()).expect("candidates").len(), 1);
+}
+
+#[test]
+fn few_long_rows_are_split_by_the_profile() {
+    let first = |desc: &OpDesc, caps: &Caps| candidates(desc, caps).expect("candidates")[0].to_string();
+    let sum = |rows: usize, n: usize| {
+        let reduce = Reduce { op: ReduceOp::Sum, axis: 1 };
+        op(Op::Reduce(reduce), &[t(DType::F32, &[rows, n])], &[t(DType::F32, &[rows, 1])])
+    };
+    let nvidia = &devices()[1];
+    assert_eq!(first(&sum(1, 128_256), nvidia), "reduce_split");
+    assert_eq!(first(&sum(4096, 128_256), nvidia), "reduce_row_subgroups");
+    assert_eq!(first(&sum(1, 4096), nvidia), "reduce_row_subgroups");
+    let arg = ArgReduce { op: ArgOp::Max, axis: 1 };
+    let arg = op(Op::ArgReduce(arg), &[t(DType::F32, &[1, 128_256])], &[t(DType::U32, &[1, 1])]);
+    assert_eq!(first(&arg, nvidia), "arg_split");
 }
 
 #[test]

@@ -53,6 +53,12 @@ impl View {
         self
     }
 
+    /// The view of a piece, which becomes the whole space.
+    pub(super) fn at(&self, piece: &Piece) -> View {
+        let moved: u64 = piece.start.iter().zip(&self.strides).map(|(&i, &s)| i * s).sum();
+        View { start: self.start + moved, ..self.clone() }
+    }
+
     /// Bytes of one unit.
     pub(super) fn unit_bytes(&self) -> u64 {
         self.dtype.block_bytes() as u64

@@ -91,7 +91,7 @@ pub(super) fn reduce(b: &mut Builder<'_>, name: &str, op: &Reduce) -> Result<(),
         return split(
             b,
             op.axis,
-            y,
+            &y,
             &Split {
                 first: "reduce_split",
                 second: "reduce_row",
@@ -112,7 +112,7 @@ pub(super) fn arg_reduce(b: &mut Builder<'_>, name: &str, op: &ArgReduce) -> Res
     let y = results(b, op.axis);
     if name == "arg_split" {
         let (first, second) = ("arg_split", "arg_join");
-        return split(b, op.axis, y, &Split { first, second, words: 2, constants: keys.to_vec(), joined: vec![] });
+        return split(b, op.axis, &y, &Split { first, second, words: 2, constants: keys.to_vec(), joined: vec![] });
     }
     let mut rows = lines(b, name, op.axis, y);
     rows.constants.extend(keys);
@@ -147,7 +147,7 @@ struct Split {
     joined: Vec<(&'static str, f64)>,
 }
 
-fn split(b: &mut Builder<'_>, axis: usize, y: Operand, how: &Split) -> Result<(), Reason> {
+fn split(b: &mut Builder<'_>, axis: usize, y: &Operand, how: &Split) -> Result<(), Reason> {
     let n = b.input(0).desc.shape[axis] as u64;
     let sizes = outside(&b.input(0).desc, axis);
     let rows: u64 = sizes.iter().product();
@@ -190,7 +190,7 @@ fn split(b: &mut Builder<'_>, axis: usize, y: Operand, how: &Split) -> Result<()
             value: 0.0,
             sizes: piece.sizes.clone(),
             n: parts,
-            operands: vec![Some(moved(&y)), Some(Operand { view: between(whole), along: 1 })],
+            operands: vec![Some(moved(y)), Some(Operand { view: between(whole), along: 1 })],
             z: None,
             extra: [n as u32, 0],
             rows_per_group: 1,

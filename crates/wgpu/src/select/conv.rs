@@ -9,6 +9,9 @@ use super::window::{Piece, View, collapse, windows};
 
 /// Elements of a workgroup of `im2col`.
 const COLUMNS_PER_GROUP: u64 = 1024;
+/// The most rounds that the loops of an invocation make, below the 65,535 after which some drivers end
+/// them without a word.
+const MOST_ROUNDS: u64 = 64000;
 /// Invocations of a workgroup of `conv_direct`.
 const LANES: u64 = 64;
 
@@ -78,6 +81,10 @@ pub(super) fn direct(b: &mut Builder<'_>, op: &Conv2d) -> Result<(), Reason> {
     views.extend(&bias_view);
     let kernel = for_output("conv_direct", y.dtype);
     let unit = u64::from(y_view.per_word());
+    let rounds = w.shape[1] as u64 * (1 + w.shape[2] as u64 * (1 + w.shape[3] as u64)) * unit;
+    if rounds > MOST_ROUNDS {
+        return Err(Reason::Limit(format!("kernels of {:?} are too large for one invocation", &w.shape[1..])));
+    }
     let mut constants = vec![("Y", code(y.dtype)), ("A", code(x.dtype)), ("B", code(w.dtype)), ("UNIT", unit as f64)];
     constants.extend(bias.map(|d| ("C", code(d.dtype))));
     let space = [y.shape[0] as u64, y.shape[1] as u64, y.shape[2] as u64];
@@ -139,6 +146,11 @@ pub(super) fn group_norm(b: &mut Builder<'_>, op: &GroupNorm) -> Result<(), Reas
     let positions: Vec<u64> = y.shape[2..].iter().map(|&n| n as u64).collect();
     let strides: Vec<Vec<u64>> = [y, x].map(|d| d.strides[2..].iter().map(|&s| s as u64).collect()).to_vec();
     let (dims, strides) = collapse(&positions, &strides);
+    // Three passes over the group, with a loop over the dimensions for each element.
+    let visits = (per_group as u64 * positions.iter().product::<u64>()).div_ceil(256);
+    if visits * (2 + 3 * dims.len() as u64) > MOST_ROUNDS {
+        return Err(Reason::Limit(format!("a group of {visits} elements for each invocation is too large")));
+    }
     for piece in windows(&[y.shape[0] as u64, op.groups as u64], &views, b.caps)? {
         let launch = Groups { op, per_group, positions: positions.iter().product(), dims: &dims, strides: &strides };
         let (mut bindings, mut bases) = (Vec::new(), Vec::new());

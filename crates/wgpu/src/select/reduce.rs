@@ -14,6 +14,9 @@ use crate::caps::Caps;
 const LEAST_PART: u64 = 512;
 /// The most parts of a row.
 const MOST_PARTS: u64 = 256;
+/// The most elements that one invocation visits in a launch, well below the 65,535 rounds after which
+/// some drivers end all loops of an invocation without a word.
+const MOST_VISITS: u64 = 16384;
 /// The most parts of all rows: what they leave is a few MiB at most.
 const MOST_RESULTS: u64 = 1 << 18;
 
@@ -50,6 +53,15 @@ pub(super) fn cumsum_names(desc: &OpDesc, axis: usize) -> Vec<&'static str> {
     let rows = (x.elements() / x.shape[axis].max(1)) as u64;
     let across = x.shape[axis] < 32 || x.strides[axis] != 1 && rows >= GROUP;
     if across { vec!["cumsum_column", "cumsum_row"] } else { vec!["cumsum_row", "cumsum_column"] }
+}
+
+/// Whether the invocations of a kernel come to the end of rows of `n` elements.
+fn reaches(kernel: &str, n: u64) -> Result<(), Reason> {
+    let most = if kernel.ends_with("column") { MOST_VISITS } else { MOST_VISITS * GROUP };
+    if n > most {
+        return Err(Reason::Limit(format!("{kernel} takes rows of up to {most} elements, not {n}")));
+    }
+    Ok(())
 }
 
 fn lines<'a>(b: &Builder<'_>, kernel: &'a str, axis: usize, y: Operand) -> Rows<'a> {
@@ -102,6 +114,7 @@ pub(super) fn reduce(b: &mut Builder<'_>, name: &str, op: &Reduce) -> Result<(),
         );
     }
     let mut rows = lines(b, name, op.axis, y);
+    reaches(name, rows.n)?;
     rows.constants.extend([("OP", operation), ("SIGNED", f64::from(u8::from(dtype == DType::I32)))]);
     rows.extra[0] = rows.n as u32;
     rows.launch(b)
@@ -115,6 +128,7 @@ pub(super) fn arg_reduce(b: &mut Builder<'_>, name: &str, op: &ArgReduce) -> Res
         return split(b, op.axis, &y, &Split { first, second, words: 2, constants: keys.to_vec(), joined: vec![] });
     }
     let mut rows = lines(b, name, op.axis, y);
+    reaches(name, rows.n)?;
     rows.constants.extend(keys);
     rows.launch(b)
 }
@@ -133,6 +147,7 @@ pub(super) fn cumsum(b: &mut Builder<'_>, name: &str, op: &CumSum) -> Result<(),
     let y = &b.output(0).desc;
     let to = row_operand(b.output_view(0), y, op.axis, y.shape[op.axis] as u64);
     let mut rows = lines(b, name, op.axis, to);
+    reaches(name, rows.n)?;
     rows.extra = [u32::from(op.exclusive), u32::from(op.reverse)];
     rows.launch(b)
 }
@@ -154,7 +169,10 @@ fn split(b: &mut Builder<'_>, axis: usize, y: &Operand, how: &Split) -> Result<(
     if n < 2 * LEAST_PART {
         return Err(Reason::Limit(format!("rows of {n} elements are not split")));
     }
-    let wanted = (b.caps.profile.reduce_workgroups as u64).div_ceil(rows).clamp(2, MOST_PARTS);
+    let wanted = (b.caps.profile.reduce_workgroups as u64)
+        .div_ceil(rows)
+        .clamp(2, MOST_PARTS)
+        .max(n.div_ceil(MOST_VISITS * GROUP));
     let part = n.div_ceil(wanted).max(LEAST_PART);
     let parts = n.div_ceil(part);
     if rows * parts > MOST_RESULTS {

@@ -255,6 +255,19 @@ impl Tensor {
     /// `ids[t, u]` of `experts [experts, k, n]`. Activations are `[tokens, used, k]`, or
     /// `[tokens, k]` (also `[tokens, 1, k]`) where all experts of a token see one row; the result
     /// is `[tokens, used, n]`. See [`Op::MatMulId`].
+    ///
+    /// Routing is made of other operations: the best scores of a token choose its experts, their
+    /// softmax weighs them.
+    ///
+    /// ```
+    /// # use unisono_core::{Result, Tensor};
+    /// /// `x` is `[tokens, k]`, `router` `[experts, k]`, `experts` `[experts, n, k]`.
+    /// fn mixture(x: &Tensor, router: &Tensor, experts: &Tensor, used: usize) -> Result<Tensor> {
+    ///     let (scores, ids) = x.matmul_t(router)?.topk(used)?;
+    ///     let shares = scores.softmax(1.0, None, None)?.unsqueeze(2)?;
+    ///     x.matmul_id_t(experts, &ids)?.mul(&shares)?.sum(1)?.squeeze(1)
+    /// }
+    /// ```
     pub fn matmul_id(&self, experts: &Tensor, ids: &Tensor) -> Result<Tensor> {
         let fail = || {
             let operands = format!("a: {}, b: {}, ids: {}", self.desc(), experts.desc(), ids.desc());

@@ -7,8 +7,10 @@
 use unisono_core::DType;
 
 use super::unpack::{self, Format};
+#[cfg(target_arch = "x86_64")]
+use super::x86;
 use super::{Codes, GROUP};
-use crate::simd::{Simd, fma};
+use crate::simd::Simd;
 
 /// How many vectors one pass over a row serves.
 const ROWS: usize = 4;
@@ -133,64 +135,56 @@ pub(crate) unsafe fn dots(
     unsafe {
         let w = std::slice::from_raw_parts(w, k / dtype.block_elements() * dtype.block_bytes());
         with_format!(dtype, F => match rows {
-            1 => dot_row::<F, 1>(simd, w, x, ldx),
-            2 => dot_row::<F, 2>(simd, w, x, ldx),
-            3 => dot_row::<F, 3>(simd, w, x, ldx),
+            1 => widened(dot_row::<F, 1>(simd, w, x, ldx)),
+            2 => widened(dot_row::<F, 2>(simd, w, x, ldx)),
+            3 => widened(dot_row::<F, 3>(simd, w, x, ldx)),
             _ => dot_row::<F, 4>(simd, w, x, ldx),
         }, [0.0; ROWS])
     }
 }
 
+/// The sums of `N` rows, with zeros for those that are not there.
+fn widened<const N: usize>(sums: [f32; N]) -> [f32; ROWS] {
+    std::array::from_fn(|r| sums.get(r).copied().unwrap_or(0.0))
+}
+
 /// # Safety
 /// `N` vectors of as many elements as `w` has are readable from `x` on.
-unsafe fn dot_row<F: Format, const N: usize>(simd: Simd, w: &[u8], x: *const f32, ldx: usize) -> [f32; ROWS] {
+unsafe fn dot_row<F: Format, const N: usize>(simd: Simd, w: &[u8], x: *const f32, ldx: usize) -> [f32; N] {
     // SAFETY: the caller's promise; `Simd::Avx2` exists only where the processor has the features.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         if simd == Simd::Avx2 {
-            #[target_feature(enable = "avx2,fma,f16c")]
-            unsafe fn avx2<F: Format, const N: usize>(w: &[u8], x: *const f32, ldx: usize) -> [f32; ROWS] {
-                // SAFETY: passed on.
-                unsafe { dot_body::<F, N, true>(w, x, ldx) }
-            }
-            return avx2::<F, N>(w, x, ldx);
+            return x86::dot_row::<F, N>(w, x, ldx);
         }
         let _ = simd;
-        dot_body::<F, N, false>(w, x, ldx)
+        dot_body::<F, N>(w, x, ldx)
     }
 }
 
 /// # Safety
 /// As [`dot_row`].
 #[inline(always)]
-unsafe fn dot_body<F: Format, const N: usize, const FMA: bool>(w: &[u8], x: *const f32, ldx: usize) -> [f32; ROWS] {
+unsafe fn dot_body<F: Format, const N: usize>(w: &[u8], x: *const f32, ldx: usize) -> [f32; N] {
     let mut codes = Codes::ZERO;
     let mut sums = [[0f32; LANES]; N];
     for (b, block) in w.chunks_exact(F::BYTES).enumerate() {
-        F::unpack::<FMA>(block, &mut codes);
+        F::unpack::<false>(block, &mut codes);
         for part in 0..F::ELEMENTS / LANES {
             let mut wide = [0f32; LANES];
             for (i, wide) in wide.iter_mut().enumerate() {
                 let g = part * (LANES / GROUP) + i / GROUP;
-                let code = f32::from(codes.code[part * LANES + i]);
-                *wide = if F::CENTRED {
-                    codes.factor[g] * code
-                } else {
-                    fma::<FMA>(codes.factor[g], code, codes.offset[g])
-                };
+                let product = codes.factor[g] * f32::from(codes.code[part * LANES + i]);
+                *wide = if F::CENTRED { product } else { product + codes.offset[g] };
             }
             for (r, sums) in sums.iter_mut().enumerate() {
                 // SAFETY: vector `r` has an element for each of the row.
                 let x = unsafe { std::slice::from_raw_parts(x.add(r * ldx + b * F::ELEMENTS + part * LANES), LANES) };
                 for (sum, (&w, &x)) in sums.iter_mut().zip(wide.iter().zip(x)) {
-                    *sum = fma::<FMA>(w, x, *sum);
+                    *sum += w * x;
                 }
             }
         }
     }
-    let mut result = [0f32; ROWS];
-    for (result, sums) in result.iter_mut().zip(&sums) {
-        *result = sums.iter().sum();
-    }
-    result
+    sums.map(|sums| sums.iter().sum())
 }

@@ -5,7 +5,9 @@
 
 use half::f16;
 
-use super::{Codes, E2M1, IQ4};
+#[cfg(target_arch = "x86_64")]
+use super::x86;
+use super::{Codes, E2M1, IQ4, MAX_BLOCK};
 
 /// A block format.
 pub(super) trait Format {
@@ -25,25 +27,23 @@ fn half<const FMA: bool>(b: &[u8], at: usize) -> f32 {
     let bits = u16::from_le_bytes([b[at], b[at + 1]]);
     #[cfg(target_arch = "x86_64")]
     if FMA {
-        use std::arch::x86_64::{_mm_cvtph_ps, _mm_cvtsi32_si128, _mm_cvtss_f32};
-        #[inline]
-        #[target_feature(enable = "f16c")]
-        fn widen(bits: u16) -> f32 {
-            _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits))))
-        }
         // SAFETY: the flag is set only where the processor has F16C.
-        return unsafe { widen(bits) };
+        return unsafe { x86::widen(bits) };
     }
     f16::from_bits(bits).to_f32_const()
 }
 
 /// Low nibbles of 16 bytes, then the high ones, less `zero`.
 #[inline(always)]
-fn nibbles(qs: &[u8], zero: i8, code: &mut [i8]) {
-    for (i, &q) in qs[..16].iter().enumerate() {
-        code[i] = (q & 15) as i8 - zero;
+fn nibbles<const FMA: bool>(qs: &[u8], zero: i8, code: &mut [i8]) {
+    let (Some(qs), Some(code)) = (qs.first_chunk::<16>(), code.first_chunk_mut::<32>()) else { return };
+    #[cfg(target_arch = "x86_64")]
+    if FMA {
+        // SAFETY: the flag is set only where the processor has AVX2.
+        return unsafe { x86::nibbles(qs, zero, code) };
     }
-    for (i, &q) in qs[..16].iter().enumerate() {
+    for (i, &q) in qs.iter().enumerate() {
+        code[i] = (q & 15) as i8 - zero;
         code[16 + i] = (q >> 4) as i8 - zero;
     }
 }
@@ -51,30 +51,13 @@ fn nibbles(qs: &[u8], zero: i8, code: &mut [i8]) {
 /// The nibbles of 16 bytes, each replaced by its value in `table`.
 #[inline(always)]
 fn looked_up<const FMA: bool>(qs: &[u8], table: &[i8; 16], code: &mut [i8]) {
+    let (Some(qs), Some(code)) = (qs.first_chunk::<16>(), code.first_chunk_mut::<32>()) else { return };
     #[cfg(target_arch = "x86_64")]
     if FMA {
-        use std::arch::x86_64::{
-            _mm_and_si128, _mm_loadu_si128, _mm_set1_epi8, _mm_shuffle_epi8, _mm_srli_epi16, _mm_storeu_si128,
-        };
-        #[inline]
-        #[target_feature(enable = "ssse3")]
-        fn shuffle(qs: &[u8; 16], table: &[i8; 16], low: &mut [i8; 16], high: &mut [i8; 16]) {
-            // SAFETY: all arrays have 16 bytes.
-            unsafe {
-                let (table, q) = (_mm_loadu_si128(table.as_ptr().cast()), _mm_loadu_si128(qs.as_ptr().cast()));
-                let mask = _mm_set1_epi8(15);
-                let upper = _mm_and_si128(_mm_srli_epi16::<4>(q), mask);
-                _mm_storeu_si128(low.as_mut_ptr().cast(), _mm_shuffle_epi8(table, _mm_and_si128(q, mask)));
-                _mm_storeu_si128(high.as_mut_ptr().cast(), _mm_shuffle_epi8(table, upper));
-            }
-        }
-        if let (Some(qs), [low, high]) = (qs.first_chunk::<16>(), code[..32].as_chunks_mut::<16>().0) {
-            // SAFETY: the flag is set only where the processor has AVX2.
-            unsafe { shuffle(qs, table, low, high) };
-        }
-        return;
+        // SAFETY: the flag is set only where the processor has AVX2.
+        return unsafe { x86::looked_up(qs, table, code) };
     }
-    for (i, &q) in qs[..16].iter().enumerate() {
+    for (i, &q) in qs.iter().enumerate() {
         code[i] = table[usize::from(q & 15)];
         code[16 + i] = table[usize::from(q >> 4)];
     }
@@ -82,10 +65,32 @@ fn looked_up<const FMA: bool>(qs: &[u8], table: &[i8; 16], code: &mut [i8]) {
 
 /// Adds bit `i` of the four bytes to code `i`, as bit 4.
 #[inline(always)]
-fn fifth_bits(qh: &[u8], code: &mut [i8]) {
-    let qh = u32::from_le_bytes([qh[0], qh[1], qh[2], qh[3]]);
-    for (i, code) in code[..32].iter_mut().enumerate() {
-        *code += ((qh >> i & 1) << 4) as i8;
+fn fifth_bits<const FMA: bool>(qh: &[u8], code: &mut [i8]) {
+    let (Some(&qh), Some(code)) = (qh.first_chunk::<4>(), code.first_chunk_mut::<32>()) else { return };
+    #[cfg(target_arch = "x86_64")]
+    if FMA {
+        // SAFETY: the flag is set only where the processor has AVX2.
+        return unsafe { x86::fifth_bits(qh, code) };
+    }
+    for (i, code) in code.iter_mut().enumerate() {
+        *code += ((qh[i / 8] >> (i % 8) & 1) << 4) as i8;
+    }
+}
+
+/// Adds `value` to element `l` of group `g` of 32 where bit `g` of byte `l` is set, and `always` to
+/// every element.
+#[inline(always)]
+fn upper_bits<const FMA: bool>(bits: &[u8], value: i8, always: i8, code: &mut [i8; MAX_BLOCK]) {
+    let Some(bits) = bits.first_chunk::<32>() else { return };
+    #[cfg(target_arch = "x86_64")]
+    if FMA {
+        // SAFETY: the flag is set only where the processor has AVX2.
+        return unsafe { x86::upper_bits(bits, value, always, code) };
+    }
+    for (g, code) in code.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+        for (code, bits) in code.iter_mut().zip(bits) {
+            *code += always + if bits >> g & 1 == 0 { 0 } else { value };
+        }
     }
 }
 
@@ -98,7 +103,8 @@ macro_rules! format {
             const CENTRED: bool = $centred;
             #[inline(always)]
             fn unpack<const FMA: bool>($b: &[u8], $to: &mut Codes) {
-                let $b = &$b[..$bytes];
+                // An array instead of a slice: no bounds are checked below.
+                let Some($b) = $b.first_chunk::<$bytes>() else { return };
                 $body
             }
         }
@@ -106,25 +112,25 @@ macro_rules! format {
 }
 
 format!(Q40, 32, 18, true, |b, to| {
-    nibbles(&b[2..], 8, &mut to.code);
+    nibbles::<FMA>(&b[2..], 8, &mut to.code);
     to.factor[..2].fill(half::<FMA>(b, 0));
 });
 
 format!(Q41, 32, 20, false, |b, to| {
-    nibbles(&b[4..], 0, &mut to.code);
+    nibbles::<FMA>(&b[4..], 0, &mut to.code);
     to.factor[..2].fill(half::<FMA>(b, 0));
     to.offset[..2].fill(half::<FMA>(b, 2));
 });
 
 format!(Q50, 32, 22, true, |b, to| {
-    nibbles(&b[6..], 16, &mut to.code);
-    fifth_bits(&b[2..6], &mut to.code);
+    nibbles::<FMA>(&b[6..], 16, &mut to.code);
+    fifth_bits::<FMA>(&b[2..6], &mut to.code);
     to.factor[..2].fill(half::<FMA>(b, 0));
 });
 
 format!(Q51, 32, 24, false, |b, to| {
-    nibbles(&b[8..], 0, &mut to.code);
-    fifth_bits(&b[4..8], &mut to.code);
+    nibbles::<FMA>(&b[8..], 0, &mut to.code);
+    fifth_bits::<FMA>(&b[4..8], &mut to.code);
     to.factor[..2].fill(half::<FMA>(b, 0));
     to.offset[..2].fill(half::<FMA>(b, 2));
 });
@@ -138,7 +144,8 @@ format!(Q80, 32, 34, true, |b, to| {
 
 /// Two-bit parts of q2_k and q3_k: four elements, 32 apart, in each byte.
 #[inline(always)]
-fn quarters(qs: &[u8], code: &mut [i8]) {
+fn quarters(qs: &[u8], code: &mut [i8; MAX_BLOCK]) {
+    let Some(qs) = qs.first_chunk::<64>() else { return };
     for h in 0..2 {
         for j in 0..4 {
             for l in 0..32 {
@@ -159,11 +166,7 @@ format!(Q2K, 256, 84, false, |b, to| {
 
 format!(Q3K, 256, 110, true, |b, to| {
     quarters(&b[32..96], &mut to.code);
-    for part in 0..8 {
-        for (code, &bits) in to.code[32 * part..].iter_mut().zip(&b[..32]) {
-            *code += ((bits >> part & 1) << 2) as i8 - 4;
-        }
-    }
+    upper_bits::<FMA>(&b[..32], 4, -4, &mut to.code);
     let (s, d) = (&b[96..108], half::<FMA>(b, 108));
     for g in 0..16 {
         let low = s[g % 8] >> (g / 8 * 4) & 15;
@@ -189,7 +192,8 @@ fn six_bit_scales<const FMA: bool>(b: &[u8], to: &mut Codes) {
 
 /// The nibbles of q4_k and q5_k: 32 low ones, then the high ones of the same bytes.
 #[inline(always)]
-fn halves(qs: &[u8], code: &mut [i8]) {
+fn halves(qs: &[u8], code: &mut [i8; MAX_BLOCK]) {
+    let Some(qs) = qs.first_chunk::<128>() else { return };
     for j in 0..4 {
         for l in 0..32 {
             code[64 * j + l] = (qs[32 * j + l] & 15) as i8;
@@ -207,12 +211,7 @@ format!(Q4K, 256, 144, false, |b, to| {
 
 format!(Q5K, 256, 176, false, |b, to| {
     halves(&b[48..176], &mut to.code);
-    let qh = &b[16..48];
-    for g in 0..8 {
-        for (code, &bits) in to.code[32 * g..].iter_mut().zip(qh) {
-            *code += ((bits >> g & 1) << 4) as i8;
-        }
-    }
+    upper_bits::<FMA>(&b[16..48], 16, 0, &mut to.code);
     six_bit_scales::<FMA>(b, to);
 });
 

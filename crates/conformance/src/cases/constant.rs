@@ -110,7 +110,7 @@ fn fills(sink: Sink<'_>) -> Result<()> {
         for n in 0..2 {
             let shape = pick(&shapes, t + 2 * n);
             let place = pick(&[Layout::Plain, Layout::Skip, Layout::Gap(3), Layout::Transposed], t + n);
-            let value = value(dtype, t + n);
+            let value = value(dtype, t + n + 1);
             let params = format!("dtype={dtype},shape={},value={},layout={}", dims(shape), name(value), place.name());
             Draft::new(Op::Fill(value), "value", params, DataClass::Bits)
                 .dtype(dtype)

@@ -25,6 +25,23 @@ fn exact(op: UnaryOp, x: f64) -> f64 {
     let sigmoid = |x: f64| if x < 0.0 { x.exp() / (1.0 + x.exp()) } else { 1.0 / (1.0 + (-x).exp()) };
     match op {
         UnaryOp::Neg => -x,
+        UnaryOp::Abs => x.abs(),
+        UnaryOp::Sign if x == 0.0 => x,
+        UnaryOp::Sign => x.signum(),
+        UnaryOp::Square => x * x,
+        UnaryOp::Sqrt => x.sqrt(),
+        UnaryOp::Recip => 1.0 / x,
+        UnaryOp::Log => x.ln(),
+        UnaryOp::Sin => x.sin(),
+        UnaryOp::Cos => x.cos(),
+        UnaryOp::Erf if x < 0.0 => erfc(-x) - 1.0,
+        UnaryOp::Erf => 1.0 - erfc(x),
+        UnaryOp::Relu => x.max(0.0),
+        UnaryOp::GeluQuick => x * sigmoid(1.702 * x),
+        UnaryOp::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
+        UnaryOp::Floor => x.floor(),
+        UnaryOp::Ceil => x.ceil(),
+        UnaryOp::Round => x.round_ties_even(),
         UnaryOp::Exp => x.exp(),
         UnaryOp::Rsqrt => 1.0 / x.sqrt(),
         UnaryOp::Tanh => x.tanh(),
@@ -46,6 +63,12 @@ fn ulps(op: UnaryOp, x: f64) -> f64 {
         UnaryOp::Exp | UnaryOp::Rsqrt => 2.0,
         UnaryOp::Tanh | UnaryOp::Sigmoid | UnaryOp::Silu => 4.0,
         UnaryOp::Gelu => 6.0,
+        UnaryOp::Abs | UnaryOp::Sign | UnaryOp::Relu | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round => 0.0,
+        UnaryOp::Square | UnaryOp::Sqrt | UnaryOp::Recip => 1.0,
+        UnaryOp::Log | UnaryOp::Erf | UnaryOp::Softplus => 4.0,
+        // Next to multiples of π/2 the reduced argument is small.
+        UnaryOp::Sin | UnaryOp::Cos => 4.0 + 1e-7 * x.abs() / exact(op, x).abs(),
+        UnaryOp::GeluQuick => 4.0 + 4.0 * x.abs(),
         // The rounding of the argument is magnified by its size.
         _ => 4.0 + 4.0 * x.abs().powi(3).min(200.0),
     }
@@ -62,9 +85,9 @@ fn check_unary(op: UnaryOp, x: &Host, y: &Host) {
 #[test]
 fn unary_functions_keep_their_relative_accuracy() {
     let points: Vec<f64> = (-4000..4000).map(|i| f64::from(i) * 0.0225).collect();
-    for op in UnaryOp::ALL {
+    for op in UnaryOp::ALL.into_iter().filter(|op| op.takes(DType::F32)) {
         let x = Host::new(DType::F32, &[points.len()]).fill(|i| match op {
-            UnaryOp::Rsqrt => 1e-3 + points[i].abs() * 100.0,
+            UnaryOp::Rsqrt | UnaryOp::Sqrt | UnaryOp::Recip | UnaryOp::Log => 1e-3 + points[i].abs() * 100.0,
             UnaryOp::Exp => points[i].min(88.72),
             _ => points[i],
         });
@@ -108,6 +131,8 @@ fn check_binary(op: BinaryOp, a: &Host, b: &Host, y: &Host) {
             BinaryOp::Add => a + b,
             BinaryOp::Sub => a - b,
             BinaryOp::Mul => a * b,
+            BinaryOp::Minimum => a.min(b),
+            BinaryOp::Maximum => a.max(b),
             _ => a / b,
         };
         (want, 0.0)
@@ -116,7 +141,7 @@ fn check_binary(op: BinaryOp, a: &Host, b: &Host, y: &Host) {
 
 #[test]
 fn pairs_broadcast_and_mix_types() {
-    for op in BinaryOp::ALL {
+    for op in BinaryOp::ALL.into_iter().filter(|op| *op != BinaryOp::Pow) {
         for n in ODD {
             let a = Host::strided(DType::F16, &[4, n], &[n + 2, 1], 3).random(1, 8.0);
             let row = Host::new(DType::F32, &[n]).random(2, 8.0).view(|d| d.broadcast_to(&[4, n]));
@@ -155,6 +180,29 @@ fn swiglu_is_silu_times_up() {
             }
         }
     }
+}
+
+#[test]
+fn every_gate_scales_its_activation() {
+    for gate in Gate::ALL {
+        let a = Host::new(DType::F16, &[3, 17]).random(1, 6.0);
+        let b = Host::new(DType::F32, &[3, 17]).random(2, 6.0);
+        check(&Op::Gated(gate), &[a.clone(), b.clone()], &[Host::new(DType::F32, &[3, 17])], &|_, i| {
+            let want = exact(gate.unary(), a.get(i)) * b.get(i);
+            (want, want.abs() * (ulps(gate.unary(), a.get(i)) + 2.0) * U)
+        });
+    }
+}
+
+#[test]
+fn powers_of_negative_numbers_have_the_sign_of_the_exponent() {
+    let (a, b) = ([-2.0, -2.0, -2.0, 0.0, 3.0, -1.5], [3.0, 2.0, -1.0, 2.0, 0.0, 5.0]);
+    let base = Host::new(DType::F32, &[6]).fill(|i| a[i]);
+    let exponent = Host::new(DType::F32, &[6]).fill(|i| b[i]);
+    check(&Op::Binary(BinaryOp::Pow), &[base, exponent], &[Host::new(DType::F32, &[6])], &|_, i| {
+        let want = a[i].powf(b[i]);
+        (want, want.abs() * 2.0 * U)
+    });
 }
 
 #[test]

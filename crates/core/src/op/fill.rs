@@ -119,8 +119,8 @@ mod tests {
         assert_eq!(int(2049, DType::F16), 0x6800);
         assert_eq!(int(2051, DType::F16), 0x6802);
         assert_eq!(int(-65520, DType::F16), 0xFC00);
-        assert_eq!(int((257 << 40) + 1, DType::BF16), 0x5381);
-        assert_eq!(int(257 << 40, DType::BF16), 0x5380);
+        assert_eq!(int((257 << 40) + 1, DType::BF16), 0x5781);
+        assert_eq!(int(257 << 40, DType::BF16), 0x5780);
         assert_eq!(int(i64::MIN, DType::BF16), 0xDF00);
         assert_eq!(int(-1, DType::U8), 0xFF);
         assert_eq!(int(0x1_0000_0002, DType::I32), 2);

@@ -39,6 +39,7 @@ fn constant_sets(variant: &Variant) -> Vec<naga::back::PipelineConstants> {
         match name {
             "Y" if variant.name.ends_with(".sub") => [1.0, 2.0, 1.0][round],
             "Y" => 0.0,
+            "B" | "C" if variant.name.starts_with("attention") => [0.0, 1.0, 4.0][round],
             "A" | "B" | "C" | "D" => [0.0, 1.0, 2.0][round],
             "E" => [2.0, 0.0, 1.0][round],
             "OP" => [0.0, 4.0, 11.0][round],

@@ -1,11 +1,16 @@
 //! Attention with a running softmax. `attention_16`, `_8` and `_4` take that many rows (queries of
 //! all heads that share a key-value head) in a workgroup; `attention_split` also splits the keys over
 //! workgroups, for the few rows of a decode step, and joins the parts in a second launch.
+//!
+//! The small optional operands (sinks, block table, sequences) share one binding: alone, one is
+//! bound as it lies; several are first copied side by side, so that no shader needs more storage
+//! buffers than every device has.
 
 use unisono_core::op::{Attention, Visibility};
 use unisono_core::{DType, OpDesc, Reason};
 
 use super::builder::{Builder, code, for_output, word};
+use super::map;
 use super::window::{Piece, View, windows};
 use crate::caps::Caps;
 use crate::launch::{Binding, Source};
@@ -13,15 +18,19 @@ use crate::launch::{Binding, Source};
 /// Keys of a tile (`KEYS` in the shader).
 const TILE_KEYS: u64 = 64;
 
-pub(super) fn names(desc: &OpDesc, caps: &Caps) -> Vec<&'static str> {
+pub(super) fn names(desc: &OpDesc, op: &Attention, caps: &Caps) -> Vec<&'static str> {
     let (q, k) = (&desc.inputs[0], &desc.inputs[1]);
     let (batch, heads, tokens, head_dim) = (q.shape[0], q.shape[1], q.shape[2], q.shape[3]);
-    let (kv_heads, kv) = (k.shape[1].max(1), k.shape[2]);
-    let rows = tokens * (heads / kv_heads);
+    let kv_heads = k.shape[1].max(1);
+    let kv = op.kv_len(&desc.inputs).min(op.window.map_or(usize::MAX, |w| w as usize));
+    let group = heads / kv_heads;
+    let rows = tokens * group;
     let workgroups = batch * kv_heads * rows.div_ceil(4);
     let profile = caps.profile;
     let split = workgroups < profile.attention_workgroups && kv >= 2 * profile.attention_split_keys;
-    let mut names = match rows {
+    // Rows of one tile that read different caches wait for each other.
+    let alike = if op.sequences && tokens <= 64 { group } else { rows };
+    let mut names = match alike {
         0..=4 => vec!["attention_4", "attention_8", "attention_16"],
         5..=8 => vec!["attention_8", "attention_16", "attention_4"],
         _ if head_dim <= 128 => vec!["attention_16", "attention_8", "attention_4"],
@@ -29,6 +38,21 @@ pub(super) fn names(desc: &OpDesc, caps: &Caps) -> Vec<&'static str> {
     };
     names.insert(if split { 0 } else { names.len() }, "attention_split");
     names
+}
+
+/// An operand of the shared binding: its first word there, and its strides.
+#[derive(Clone, Copy, Debug, Default)]
+struct Small {
+    base: u64,
+    strides: [u64; 2],
+}
+
+/// The small operands and where they are bound.
+struct More {
+    sinks: Small,
+    table: Small,
+    sequences: Small,
+    binding: Option<Binding>,
 }
 
 /// Attention under construction.
@@ -43,16 +67,17 @@ struct Plan<'a> {
     v_dim: u64,
     /// y, q, k, v, mask, limits over batch, key-value head and token.
     views: [Option<View>; 6],
+    /// Of k and v, in what the shader counts.
+    cache_strides: [[u64; 4]; 2],
+    /// Keys of a page (0 for contiguous caches), pages, caches.
+    pages: [u64; 3],
+    more: More,
     constants: Vec<(&'static str, f64)>,
 }
 
 pub(super) fn build(b: &mut Builder<'_>, name: &str, op: &Attention) -> Result<(), Reason> {
-    let plain = Attention { mask: op.mask, ..Attention::new(op.scale.0, op.visibility) };
-    if *op != plain || op.inputs().mask.is_some_and(|i| b.input(i).desc.dtype == DType::Bool) {
-        return Err(Reason::Op("softcap, windows, sinks, boolean masks, pages and sequences have no kernel".into()));
-    }
     let (q, k, v, y) = (&b.input(0).desc, &b.input(1).desc, &b.input(2).desc, &b.output(0).desc);
-    let (kv_heads, kv, head_dim, v_dim) = (k.shape[1], k.shape[2], q.shape[3], v.shape[3]);
+    let (kv_heads, rows, head_dim, v_dim) = (k.shape[1], k.shape[2], q.shape[3], v.shape[3]);
     let (rows_per_tile, most) = match name {
         "attention_16" => (16, 128),
         "attention_8" => (8, 256),
@@ -63,22 +88,35 @@ pub(super) fn build(b: &mut Builder<'_>, name: &str, op: &Attention) -> Result<(
             "{name} takes head_dim up to {most} and v_dim up to 256, not {head_dim} and {v_dim}"
         )));
     }
+    let at = op.inputs();
+    let inputs: Vec<_> = b.step.inputs.iter().map(|o| o.desc).collect();
+    let kv = op.kv_len(&inputs);
     let group = q.shape[1] / kv_heads;
     // Query-like operands have `group` heads for each key-value head.
     let queries = |view: View, s: &[usize], width: usize| {
         let inner = (group - 1) * s[1] + width.saturating_sub(1) * s[3] + 1;
         view.with(vec![s[0] as u64, (group * s[1]) as u64, s[2] as u64], inner as u64)
     };
-    let keys = |view: View, s: &[usize], width: usize| {
-        let inner = kv.saturating_sub(1) * s[2] + width.saturating_sub(1) * s[3] + 1;
-        view.with(vec![s[0] as u64, s[1] as u64, 0], inner as u64)
+    // Any query may read any page, and any cache where it names one.
+    let anywhere = op.paged || op.sequences;
+    let cache = |view: View, width: usize| {
+        let s = view.strides.clone();
+        let width = width / view.dtype.block_elements();
+        let others = if anywhere { (k.shape[0] as u64 - 1) * s[0] } else { 0 };
+        let inner = others + (rows as u64 - 1) * s[2] + (width as u64).saturating_sub(1) * s[3] + 1;
+        view.with(vec![if anywhere { 0 } else { s[0] }, s[1], 0], inner)
     };
+    let strides = |view: View| {
+        let scale = view.scale();
+        [0, 1, 2, 3].map(|d| view.strides[d] * scale)
+    };
+    let boolean = at.mask.is_some_and(|i| inputs[i].dtype == DType::Bool);
     let mut constants = vec![
         ("Y", code(y.dtype)),
         ("A", code(q.dtype)),
-        ("B", code(k.dtype)),
-        ("C", code(v.dtype)),
-        ("MASK", f64::from(u8::from(op.mask))),
+        ("B", cache_code(k.dtype)),
+        ("C", cache_code(v.dtype)),
+        ("MASK", f64::from(u8::from(op.mask) + u8::from(boolean))),
         (
             "VISIBILITY",
             match op.visibility {
@@ -99,22 +137,23 @@ pub(super) fn build(b: &mut Builder<'_>, name: &str, op: &Attention) -> Result<(
     let mut views = [
         Some(queries(b.output_view(0), &y.strides, v_dim)),
         (!q.is_empty()).then(|| queries(b.input_view(0), &q.strides, head_dim)),
-        (!k.is_empty()).then(|| keys(b.input_view(1), &k.strides, head_dim)),
-        (!v.is_empty()).then(|| keys(b.input_view(2), &v.strides, v_dim)),
+        (!k.is_empty()).then(|| cache(b.input_view(1), head_dim)),
+        (!v.is_empty()).then(|| cache(b.input_view(2), v_dim)),
         None,
         None,
     ];
-    let mut next = 3;
-    if op.mask {
-        let d = &b.input(next).desc;
+    if let Some(i) = at.mask {
+        let d = &inputs[i];
         constants.push(("D", code(d.dtype)));
-        views[4] = (!d.is_empty()).then(|| queries(b.input_view(next), &d.strides, kv));
-        next += 1;
+        views[4] = (!d.is_empty()).then(|| queries(b.input_view(i), &d.strides, kv));
     }
-    if op.visibility == Visibility::Limits {
-        let d = &b.input(next).desc;
-        views[5] = Some(b.input_view(next).with(vec![d.strides[0] as u64, 0, d.strides[1] as u64], 1));
+    if let Some(i) = at.limits {
+        let d = &inputs[i];
+        views[5] = Some(b.input_view(i).with(vec![d.strides[0] as u64, 0, d.strides[1] as u64], 1));
     }
+    let cache_strides = [strides(b.input_view(1)), strides(b.input_view(2))];
+    let caches = at.block_table.map_or(k.shape[0], |i| inputs[i].shape[0]);
+    let pages = [if op.paged { rows as u64 } else { 0 }, k.shape[0] as u64, caches as u64];
     let plan = Plan {
         name,
         op: *op,
@@ -125,11 +164,61 @@ pub(super) fn build(b: &mut Builder<'_>, name: &str, op: &Attention) -> Result<(
         head_dim: head_dim as u64,
         v_dim: v_dim as u64,
         views,
+        cache_strides,
+        pages,
+        more: more(b, op)?,
         constants,
     };
     let space = [q.shape[0] as u64, kv_heads as u64, plan.tokens];
     let views: Vec<&View> = plan.views.iter().flatten().collect();
     windows(&space, &views, b.caps)?.iter().try_for_each(|piece| plan.launch(b, piece))
+}
+
+/// The code of the type of keys or values.
+fn cache_code(dtype: DType) -> f64 {
+    if dtype == DType::Q8_0 { 4.0 } else { code(dtype) }
+}
+
+/// Puts sinks, block table and sequences behind one binding.
+fn more(b: &mut Builder<'_>, op: &Attention) -> Result<More, Reason> {
+    let at = op.inputs();
+    let list = [at.sinks, at.block_table, at.sequences].map(|i| i.filter(|&i| !b.input(i).desc.is_empty()));
+    let mut small = [Small::default(); 3];
+    let mut present = list.iter().flatten();
+    let binding = match (present.next(), present.next()) {
+        (None, _) => None,
+        (Some(&only), None) if b.input(only).desc.dtype.block_bytes() == 4 => {
+            let d = b.input(only).desc;
+            let view = b.input_view(only).with(vec![0], d.span() as u64);
+            let piece = windows(&[1], &[&view], b.caps)?.remove(0);
+            let (binding, base) = view.bind(&piece, b.caps);
+            let stride = |i: usize| d.strides.get(i).map_or(0, |&s| s as u64);
+            let place = list.iter().position(Option::is_some).unwrap_or(0);
+            small[place] = Small { base: u64::from(base), strides: [stride(0), stride(1)] };
+            Some(binding)
+        }
+        _ => {
+            let words = |i: usize| b.input(i).desc.elements() as u64;
+            let total: u64 = list.iter().flatten().map(|&i| words(i)).sum();
+            let source = b.scratch(total * 4)?;
+            let mut start = 0;
+            for (place, i) in list.into_iter().enumerate().filter_map(|(place, i)| Some((place, i?))) {
+                let d = b.input(i).desc;
+                let sizes: Vec<u64> = d.shape.iter().map(|&n| n as u64).collect();
+                let width = sizes.get(1).copied().unwrap_or(1);
+                let strides = [width, 1];
+                let dtype = if d.dtype.is_float() { DType::F32 } else { DType::U32 };
+                let row = strides[2 - sizes.len()..].to_vec();
+                let to = View { source, dtype, start, strides: row.clone(), inner: 1 };
+                map::copy_over(b, &sizes, &[to, b.input_view(i)])?;
+                small[place] = Small { base: start, strides: [row[0], row.get(1).copied().unwrap_or(0)] };
+                start += sizes.iter().product::<u64>();
+            }
+            Some(Binding { source, offset: 0, size: (total * 4).next_multiple_of(16) })
+        }
+    };
+    let [sinks, table, sequences] = small;
+    Ok(More { sinks, table, sequences, binding })
 }
 
 impl Plan<'_> {
@@ -153,6 +242,7 @@ impl Plan<'_> {
                 None => bindings.push(b.dummy(&kernel)?),
             }
         }
+        bindings.push(self.more.binding.map_or_else(|| b.dummy(&kernel), Ok)?);
         let y = (bindings[0], bases[0]);
         let mut constants = self.constants.clone();
         if split {
@@ -164,42 +254,61 @@ impl Plan<'_> {
         let groups = tiles * splits;
         let causal = self.kv as i64 - self.tokens as i64 + piece.start[2] as i64;
         let causal = i32::try_from(causal).map_err(|_| Reason::Limit("the sequence is too long".into()))?;
+        let scale = self.op.softcap.map_or(self.op.scale.0, |cap| self.op.scale.0 / cap.0);
         let mut params = vec![word(groups)?, word(kv_heads)?, word(self.group)?, word(tokens)?];
-        params.extend([word(self.kv)?, word(self.head_dim)?, word(self.v_dim)?, self.op.scale.0.to_bits()]);
+        params.extend([word(self.kv)?, word(self.head_dim)?, word(self.v_dim)?, scale.to_bits()]);
         params.extend([word(rows.div_ceil(self.rows_per_tile))?, word(splits)?, word(split_keys)?]);
         params.push(causal as u32);
         params.extend(&bases[..4]);
-        let descs = [&b.output(0).desc, &b.input(0).desc, &b.input(1).desc, &b.input(2).desc];
-        for d in descs {
-            for &s in &*d.strides {
-                params.push(word(s as u64)?);
+        let strides = |d: &unisono_core::TensorDesc| d.strides.iter().map(|&s| s as u64).collect::<Vec<_>>();
+        let mask = self.op.inputs().mask.map_or_else(|| vec![0; 4], |i| strides(&b.input(i).desc));
+        let [k, v] = self.cache_strides;
+        for list in [strides(&b.output(0).desc), strides(&b.input(0).desc), k.to_vec(), v.to_vec(), mask] {
+            for s in list {
+                params.push(word(s)?);
             }
         }
-        let mask = if self.op.mask { b.input(3).desc.strides.to_vec() } else { vec![0; 4] };
-        for s in mask {
-            params.push(word(s as u64)?);
-        }
         let limits = self.views[5].as_ref().map_or([0, 0], |v| [v.strides[0], v.strides[2]]);
-        params.extend([bases[4], bases[5], word(limits[0])?, word(limits[1])?]);
-        let parts = bindings[0];
+        params.extend([word(limits[0])?, word(limits[1])?, bases[5], bases[4]]);
+        let cap = self.op.softcap.map_or(0, |cap| cap.0.to_bits());
+        params.extend([self.op.window.unwrap_or(u32::MAX), cap, word(self.pages[0])?, word(self.pages[1])?]);
+        let (table, sequences) = (&self.more.table, &self.more.sequences);
+        // A batch counts from the first of the piece; the number of a sequence is global.
+        let table_at = if self.op.sequences { 0 } else { piece.start[0] * table.strides[0] };
+        params.extend([word(table.base + table_at)?, word(table.strides[0])?, word(table.strides[1])?]);
+        params.push(word(self.pages[2])?);
+        let [sb, st] = sequences.strides;
+        params.extend([word(sequences.base + piece.start[0] * sb + piece.start[2] * st)?, word(sb)?, word(st)?]);
+        params.push(u32::from(self.op.sequences));
+        let sinks = self.sinks(piece)?;
+        params.extend([sinks[0], sinks[1], u32::from(self.op.sinks), 0]);
+        let (parts, more) = (bindings[0], bindings[6]);
         b.launch(&kernel, &constants, bindings, params, groups)?;
-        if split { self.combine(b, piece, parts, y, splits) } else { Ok(()) }
+        if split { self.combine(b, piece, [parts, more], y, splits) } else { Ok(()) }
     }
 
-    /// How many parts the keys fall into, and the keys of each.
+    /// First sink of a piece and the stride over heads.
+    fn sinks(&self, piece: &Piece) -> Result<[u32; 2], Reason> {
+        let Small { base, strides: [stride, _] } = self.more.sinks;
+        Ok([word(base + piece.start[1] * self.group * stride)?, word(stride)?])
+    }
+
+    /// How many parts the keys fall into, and the keys of each. The last part takes what is left,
+    /// so a window needs parts for its own length only.
     fn parts(&self, b: &Builder<'_>, tiles: u64) -> (u64, u64) {
         let profile = b.caps.profile;
+        let kv = self.kv.min(self.op.window.map_or(u64::MAX, |w| u64::from(w) + TILE_KEYS));
         let wanted = (profile.attention_workgroups as u64).div_ceil(tiles).clamp(2, 64);
-        let least = (profile.attention_split_keys as u64).min(self.kv / 2).max(1);
-        let keys = self.kv.div_ceil(wanted).max(least).next_multiple_of(TILE_KEYS);
-        (self.kv.div_ceil(keys).max(1), keys)
+        let least = (profile.attention_split_keys as u64).min(kv / 2).max(1);
+        let keys = kv.div_ceil(wanted).max(least).next_multiple_of(TILE_KEYS);
+        (kv.div_ceil(keys).max(1), keys)
     }
 
     fn combine(
         &self,
         b: &mut Builder<'_>,
         piece: &Piece,
-        parts: Binding,
+        [parts, more]: [Binding; 2],
         (y, y_base): (Binding, u32),
         splits: u64,
     ) -> Result<(), Reason> {
@@ -208,11 +317,12 @@ impl Plan<'_> {
         let rows = piece.sizes[0] * kv_heads * tokens * self.group;
         let d = b.output(0).desc;
         let mut params = vec![word(rows)?, word(kv_heads)?, word(self.group)?, word(tokens)?];
-        params.extend([word(splits)?, word(self.v_dim)?, y_base, 0]);
+        params.extend([word(splits)?, word(self.v_dim)?, y_base, u32::from(self.op.sinks)]);
         for &s in &*d.strides {
             params.push(word(s as u64)?);
         }
-        let constants = [("Y", code(d.dtype)), ("A", code(DType::F32))];
-        b.launch(&for_output("attention_combine", d.dtype), &constants, vec![y, parts], params, rows)
+        params.extend(self.sinks(piece)?);
+        let constants = [("Y", code(d.dtype)), ("A", code(DType::F32)), ("B", code(DType::U32))];
+        b.launch(&for_output("attention_combine", d.dtype), &constants, vec![y, parts, more], params, rows)
     }
 }

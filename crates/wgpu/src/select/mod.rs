@@ -119,7 +119,7 @@ fn names(desc: &OpDesc, caps: &Caps) -> Vec<&'static str> {
         Op::LayerNorm(_) => rows::layer_norm_names(caps),
         Op::AddRmsNorm(_) => rows::add_rms_norm_names(caps),
         Op::Rope(_) => vec!["rope"],
-        Op::Attention(_) => attention::names(desc, caps),
+        Op::Attention(op) => attention::names(desc, op, caps),
         _ => vec![],
     }
 }

@@ -199,6 +199,8 @@ pub(crate) const ROWS: &[Row] = &[
     row("conv_direct.sub", "conv/direct", &["sub"], 64, 0),
     row("rope", "rope/rope", &[], 256, 0),
     row("rope.sub", "rope/rope", &["sub"], 256, 0),
+    row("rope_write", "rope/rope", &["write"], 256, 0),
+    row("rope_write.sub", "rope/rope", &["write", "sub"], 256, 0),
     row("attention_16", "attention/flash", &["rows16"], 256, 12560),
     row("attention_16.sub", "attention/flash", &["rows16", "sub"], 256, 12560),
     row("attention_8", "attention/flash", &["rows8"], 128, 10512),

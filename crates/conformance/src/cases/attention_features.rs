@@ -56,7 +56,8 @@ const BASE: Row = Row {
 
 fn desc(dtype: DType, [b, h, t, d]: [usize; 4], token_major: bool) -> Result<unisono_core::TensorDesc> {
     if token_major {
-        return Layout::Gap(4).desc(dtype, &[b, t, h, d])?.transposed(1, 2);
+        let gap = if dtype.is_block() { dtype.block_elements() } else { 4 };
+        return Layout::Gap(gap).desc(dtype, &[b, t, h, d])?.transposed(1, 2);
     }
     Layout::Plain.desc(dtype, &[b, h, t, d])
 }
@@ -428,8 +429,51 @@ fn serving(sink: Sink<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Keys and values in blocks, with everything else around them.
+fn quantised(sink: Sink<'_>) -> Result<()> {
+    use DType::{BF16, F16, F32, Q8_0};
+    let base = Row { name: "quantised", types: [F32, Q8_0, Q8_0, F32], ..BASE };
+    let types = [[F32, Q8_0, Q8_0, F32], [F16, Q8_0, Q8_0, F16], [F32, Q8_0, F16, F32], [BF16, F32, Q8_0, BF16]];
+    let heads = [[4, 2], [8, 1], [3, 3]];
+    let head_dims = [32, 64, 96, 128, 256];
+    let windows = [None, None, Some(9), Some(64)];
+    let visibility = [Visibility::Limits, Visibility::Causal, Visibility::All];
+    let sizes = [(1, 33), (1, 200), (7, 65), (40, 64)];
+    for (i, (tokens, kv)) in sizes.into_iter().enumerate() {
+        for (j, head_dim) in head_dims.into_iter().enumerate() {
+            let turn = 5 * i + j;
+            let see = pick(&visibility, turn);
+            let row = Row {
+                tokens,
+                kv,
+                head_dim,
+                v_dim: if turn % 7 == 3 { 32 } else { head_dim },
+                heads: pick(&heads, turn),
+                visibility: see,
+                window: pick(&windows, turn),
+                types: pick(&types, i + j),
+                token_major: turn % 2 == 1,
+                softcap: if turn % 5 == 1 { Some(20.0) } else { None },
+                mask: pick(&[None, None, Some("bool"), Some("random")], turn),
+                sinks: if turn % 3 == 2 { Some(1.0) } else { None },
+                data: if see == Visibility::Limits && turn % 2 == 0 { FREED } else { DataClass::Normal },
+                ..base
+            };
+            add(sink, Row { quick: turn == 0 || turn == 6, ..row })?;
+        }
+    }
+    let row = Row { data: FREED, head_dim: 64, v_dim: 64, ..base };
+    let lengths = [40, 7, 66];
+    for (i, (page, fresh)) in [(16, [1, 7, 1]), (32, [40, 1, 20]), (0, [1, 0, 30])].into_iter().enumerate() {
+        let row = Row { quick: i == 0, types: pick(&types, 3 * i), token_major: i == 1, ..row };
+        add_serving(sink, row, &Serving { lengths: &lengths, fresh: &fresh, page, strays: i })?;
+    }
+    Ok(())
+}
+
 pub(super) fn cases(sink: Sink<'_>) -> Result<()> {
     contiguous(sink)?;
     edges(sink)?;
+    quantised(sink)?;
     serving(sink)
 }

@@ -203,12 +203,16 @@ pub(crate) fn fill_bytes(desc: &TensorDesc, fill: &Fill, stream: &Stream) -> Vec
 /// for numbers give blocks of ordinary scales.
 fn fill_blocks(desc: &TensorDesc, fill: &Fill, stream: &Stream, distinct: &[usize], bytes: &mut [u8]) {
     let (size, elements) = (desc.dtype.block_bytes(), desc.dtype.block_elements());
-    let scales = if let Fill::Blocks(scales) = *fill { scales } else { Scales::Normal };
+    let scales = |index: &[usize]| match *fill {
+        Fill::Blocks(scales) => scales,
+        Fill::Live { ref live, .. } if index[2] >= live.get(index[0]).copied().unwrap_or(0) => Scales::Max,
+        _ => Scales::Normal,
+    };
     let weights = desc.shape.contiguous_strides();
     for_each_position(desc, distinct, |index, at| {
         if at % elements == 0 {
             let first = index.iter().zip(weights.iter()).map(|(&i, &w)| i * w).sum::<usize>();
-            let block = block(desc.dtype, scales, stream, first as u64);
+            let block = block(desc.dtype, scales(index), stream, first as u64);
             bytes[at / elements * size..][..size].copy_from_slice(&block);
         }
     });

@@ -210,7 +210,7 @@ fn more(b: &mut Builder<'_>, op: &Attention) -> Result<More, Reason> {
                 let dtype = if d.dtype.is_float() { DType::F32 } else { DType::U32 };
                 let row = strides[2 - sizes.len()..].to_vec();
                 let to = View { source, dtype, start, strides: row.clone(), inner: 1 };
-                map::copy_over(b, &sizes, &[to, b.input_view(i)])?;
+                map::copy_over(b, &sizes, &to, &b.input_view(i))?;
                 small[place] = Small { base: start, strides: [row[0], row.get(1).copied().unwrap_or(0)] };
                 start += sizes.iter().product::<u64>();
             }

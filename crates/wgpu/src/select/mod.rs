@@ -119,6 +119,7 @@ fn names(desc: &OpDesc, caps: &Caps) -> Vec<&'static str> {
         Op::LayerNorm(_) => rows::layer_norm_names(caps),
         Op::AddRmsNorm(_) => rows::add_rms_norm_names(caps),
         Op::Rope(_) => vec!["rope"],
+        Op::RopeWrite(_) => vec!["rope_write"],
         Op::Attention(op) => attention::names(desc, op, caps),
         _ => vec![],
     }
@@ -169,7 +170,9 @@ fn build<'a>(step: &'a Step, name: &str, caps: &'a Caps) -> Result<Builder<'a>, 
         Op::RmsNorm(op) => rows::rms_norm(&mut b, name, op)?,
         Op::LayerNorm(op) => rows::layer_norm(&mut b, name, op)?,
         Op::AddRmsNorm(op) => rows::add_rms_norm(&mut b, name, op)?,
-        Op::Rope(op) => rope::build(&mut b, op)?,
+        Op::Rope(op) => rope::rope(&mut b, op.pairing)?,
+        Op::RopeWrite(_) if step.inputs[0].desc.is_empty() => {}
+        Op::RopeWrite(op) => rope::rope_write(&mut b, op.pairing)?,
         Op::Attention(op) => attention::build(&mut b, name, op)?,
         _ => return Err(Reason::Op(format!("there is no kernel {name} for {}", step.op.name()))),
     }

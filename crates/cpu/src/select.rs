@@ -44,7 +44,7 @@ pub(crate) fn candidates(desc: &OpDesc) -> Vec<Candidate> {
         Op::GatherRows if blocks => vec![("blocks", block_move::gather_rows)],
         Op::ScatterRows if blocks => vec![("blocks", block_move::scatter_rows)],
         Op::MatMulId => experts(desc),
-        op if blocks && !matches!(op, Op::MatMul | Op::Linear(_)) => Vec::new(),
+        op if blocks && !matches!(op, Op::MatMul | Op::Linear(_) | Op::Attention(_)) => Vec::new(),
         Op::Copy if movement::is_block_copy(&desc.inputs[0], &desc.outputs[0]) => {
             vec![("bytes", movement::copy_bytes), ("strided", movement::copy)]
         }

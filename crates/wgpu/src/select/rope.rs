@@ -1,8 +1,8 @@
 //! Rotary position embedding: one kernel over the elements of the input, which writes them to where
 //! they are in the output, or into the rows of a cache.
 
-use unisono_core::Reason;
 use unisono_core::op::RopePairing;
+use unisono_core::{DType, Reason};
 
 use super::builder::{Builder, code, for_output, word};
 use super::window::{View, windows};
@@ -103,7 +103,7 @@ fn build(
             let (bound, base) = indices.bind(&piece, b.caps);
             bindings.push(bound);
             params.extend([base, word(indices.strides[0])?, word(indices.strides[1])?, word(*rows)?]);
-            params.extend([word(y.shape[1] as u64)?, 0, 0, 0]);
+            params.extend([word(y.shape[1] as u64)?, u32::from(indices.dtype == DType::I64), 0, 0]);
         }
         let groups = (count + u64::from(shift)).div_ceil(PER_GROUP);
         b.launch(&kernel, &constants, bindings, params, groups)?;

@@ -31,7 +31,7 @@ pub(super) fn rope_write(b: &mut Builder<'_>, pairing: RopePairing) -> Result<()
     let view = b.output_view(0).with(vec![0, 0, dst.strides[2] as u64], span(0) + span(1) + span(3) + 1);
     let indices = b.input_view(4);
     let indices_strides = vec![indices.strides[0], indices.strides[1], 0];
-    build(b, "rope_write", pairing, &view, Some((indices.with(indices_strides, 1), rows)))
+    build(b, "rope_write", pairing, &view, Some(&(indices.with(indices_strides, 1), rows)))
 }
 
 fn lead(strides: &[usize]) -> Vec<u64> {
@@ -44,7 +44,7 @@ fn build(
     kernel: &str,
     pairing: RopePairing,
     y_view: &View,
-    cache: Option<(View, u64)>,
+    cache: Option<&(View, u64)>,
 ) -> Result<(), Reason> {
     let (x, cos, sin, y) = (&b.input(0).desc, &b.input(1).desc, &b.input(2).desc, &b.output(0).desc);
     let positions = &b.input(3).desc;
@@ -67,7 +67,7 @@ fn build(
         ("HALF_SPLIT", f64::from(u8::from(pairing == RopePairing::HalfSplit))),
     ];
     let mut views = vec![y_view, &x_view, &at];
-    views.extend(cache.as_ref().map(|(indices, _)| indices));
+    views.extend(cache.map(|(indices, _)| indices));
     let tables = !cos.is_empty();
     if tables {
         views.extend([&cos_view, &sin_view]);
@@ -99,7 +99,7 @@ fn build(
         }
         params.extend([at_base, word(positions.strides[0] as u64)?, word(positions.strides[1] as u64)?, 0]);
         let mut bindings = vec![y_bound, x_bound, cos_bound, sin_bound, at_bound];
-        if let Some((indices, rows)) = &cache {
+        if let Some((indices, rows)) = cache {
             let (bound, base) = indices.bind(&piece, b.caps);
             bindings.push(bound);
             params.extend([base, word(indices.strides[0])?, word(indices.strides[1])?, word(*rows)?]);

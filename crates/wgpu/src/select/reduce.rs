@@ -55,9 +55,16 @@ pub(super) fn cumsum_names(desc: &OpDesc, axis: usize) -> Vec<&'static str> {
     if across { vec!["cumsum_column", "cumsum_row"] } else { vec!["cumsum_row", "cumsum_column"] }
 }
 
-/// Whether the invocations of a kernel come to the end of rows of `n` elements.
-fn reaches(kernel: &str, n: u64) -> Result<(), Reason> {
-    let most = if kernel.ends_with("column") { MOST_VISITS } else { MOST_VISITS * GROUP };
+/// Whether the invocations of a kernel come to the end of rows of `n` elements, each of which leaves
+/// one of type `y` where there is one. Drivers that run invocations side by side store the results of
+/// each in rounds of their own, and parts of words in two.
+fn reaches(kernel: &str, n: u64, y: Option<DType>) -> Result<(), Reason> {
+    let visits = match y {
+        None => MOST_VISITS,
+        Some(y) if y.block_bytes() < 4 => MOST_VISITS / 6,
+        Some(_) => MOST_VISITS / 4,
+    };
+    let most = if kernel.ends_with("column") { visits } else { visits * GROUP };
     if n > most {
         return Err(Reason::Limit(format!("{kernel} takes rows of up to {most} elements, not {n}")));
     }
@@ -114,7 +121,7 @@ pub(super) fn reduce(b: &mut Builder<'_>, name: &str, op: &Reduce) -> Result<(),
         );
     }
     let mut rows = lines(b, name, op.axis, y);
-    reaches(name, rows.n)?;
+    reaches(name, rows.n, None)?;
     rows.constants.extend([("OP", operation), ("SIGNED", f64::from(u8::from(dtype == DType::I32)))]);
     rows.extra[0] = rows.n as u32;
     rows.launch(b)
@@ -128,7 +135,7 @@ pub(super) fn arg_reduce(b: &mut Builder<'_>, name: &str, op: &ArgReduce) -> Res
         return split(b, op.axis, &y, &Split { first, second, words: 2, constants: keys.to_vec(), joined: vec![] });
     }
     let mut rows = lines(b, name, op.axis, y);
-    reaches(name, rows.n)?;
+    reaches(name, rows.n, None)?;
     rows.constants.extend(keys);
     rows.launch(b)
 }
@@ -147,7 +154,7 @@ pub(super) fn cumsum(b: &mut Builder<'_>, name: &str, op: &CumSum) -> Result<(),
     let y = &b.output(0).desc;
     let to = row_operand(b.output_view(0), y, op.axis, y.shape[op.axis] as u64);
     let mut rows = lines(b, name, op.axis, to);
-    reaches(name, rows.n)?;
+    reaches(name, rows.n, Some(y.dtype))?;
     rows.extra = [u32::from(op.exclusive), u32::from(op.reverse)];
     rows.launch(b)
 }

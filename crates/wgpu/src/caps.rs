@@ -25,6 +25,8 @@ pub(crate) struct Caps {
     pub(crate) f16: bool,
     /// Smallest and largest subgroup size, where subgroup operations are in use.
     pub(crate) subgroups: Option<(u32, u32)>,
+    /// Rounds that all loops of an invocation together may make in one launch.
+    pub(crate) loop_rounds: u64,
     /// Tuning data.
     pub(crate) profile: &'static Profile,
 }

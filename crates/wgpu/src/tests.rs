@@ -64,8 +64,9 @@ fn what_the_suite_runs_compiles_with_default_limits() {
         }
         let mut builder = ProgramBuilder::new();
         let mut operand = |desc: &TensorDesc, kind, offset: usize| {
-            let block = desc.dtype.block_elements() as u64;
-            let bytes = offset as u64 / block * desc.dtype.block_bytes() as u64 + desc.span_bytes();
+            // Offsets of cases count blocks.
+            let bytes = (offset * desc.dtype.block_bytes()) as u64 + desc.span_bytes();
+            let offset = offset * desc.dtype.block_elements();
             Operand { slot: builder.slot(kind, bytes), offset, desc: *desc }
         };
         let offset = |i: usize| case.offsets.get(i).copied().unwrap_or(0);

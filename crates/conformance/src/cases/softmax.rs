@@ -163,7 +163,7 @@ fn around(sink: Sink<'_>) -> Result<()> {
         }
     }
     let long = Around {
-        shape: [70000, 3],
+        shape: [3000, 3],
         types: [DType::F32; 2],
         mask: None,
         limits: true,

@@ -78,6 +78,13 @@ impl Profile {
         Profile::ALL.into_iter().find(|p| p.name == name)
     }
 
+    /// Rounds that the loops of an invocation may make together before the driver ends them without a
+    /// word: Mesa's software drivers stop at 65,535 (some are kept in reserve). Known of the driver
+    /// and not tuned, so a forced profile does not change it.
+    pub(crate) fn loop_rounds(software: bool) -> u64 {
+        if software { 64_000 } else { u64::from(u32::MAX) }
+    }
+
     /// The profile for a device, from its PCI (or Khronos) vendor id, whether it is a software
     /// implementation, and its smallest and largest subgroup size.
     pub(crate) fn for_device(vendor: u32, software: bool, subgroups: Option<(u32, u32)>) -> &'static Profile {

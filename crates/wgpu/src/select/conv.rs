@@ -9,9 +9,6 @@ use super::window::{Piece, View, collapse, windows};
 
 /// Elements of a workgroup of `im2col`.
 const COLUMNS_PER_GROUP: u64 = 1024;
-/// The most rounds that the loops of an invocation make, below the 65,535 after which some drivers end
-/// them without a word.
-const MOST_ROUNDS: u64 = 64000;
 /// Invocations of a workgroup of `conv_direct`.
 const LANES: u64 = 64;
 
@@ -82,7 +79,7 @@ pub(super) fn direct(b: &mut Builder<'_>, op: &Conv2d) -> Result<(), Reason> {
     let kernel = for_output("conv_direct", y.dtype);
     let unit = u64::from(y_view.per_word());
     let rounds = w.shape[1] as u64 * (1 + w.shape[2] as u64 * (1 + w.shape[3] as u64)) * unit;
-    if rounds > MOST_ROUNDS {
+    if rounds > b.caps.loop_rounds {
         return Err(Reason::Limit(format!("kernels of {:?} are too large for one invocation", &w.shape[1..])));
     }
     let mut constants = vec![("Y", code(y.dtype)), ("A", code(x.dtype)), ("B", code(w.dtype)), ("UNIT", unit as f64)];
@@ -151,7 +148,7 @@ pub(super) fn group_norm(b: &mut Builder<'_>, op: &GroupNorm) -> Result<(), Reas
     let inner = if dims.len() > 1 { 3 * dims.len() as u64 } else { 0 };
     // Drivers that run invocations side by side store the results of each in rounds of their own.
     let stores = 22;
-    if visits * (4 + inner + stores) > MOST_ROUNDS {
+    if visits * (4 + inner + stores) > b.caps.loop_rounds {
         return Err(Reason::Limit(format!("a group of {visits} elements for each invocation is too large")));
     }
     for piece in windows(&[y.shape[0] as u64, op.groups as u64], &views, b.caps)? {

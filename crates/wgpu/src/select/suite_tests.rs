@@ -19,9 +19,10 @@ fn native(desc: &OpDesc, caps: &Caps) -> Result<(), Reason> {
 /// The case as a step, each operand in a slot of its own and where the suite puts it.
 fn step(case: &Case) -> Step {
     let operands = |descs: &[unisono_core::TensorDesc], first: usize| {
-        let place = |(i, &desc)| Operand {
+        let place = |(i, &desc): (usize, &unisono_core::TensorDesc)| Operand {
             slot: SlotId((first + i) as u32),
-            offset: case.offsets.get(first + i).copied().unwrap_or(0),
+            // Offsets of cases count blocks.
+            offset: case.offsets.get(first + i).copied().unwrap_or(0) * desc.dtype.block_elements(),
             desc,
         };
         descs.iter().enumerate().map(place).collect::<Vec<_>>()

@@ -21,6 +21,7 @@ pub(super) fn default_limits() -> Caps {
         min_storage_buffer_offset_alignment: 256,
         f16: false,
         subgroups: None,
+        loop_rounds: Profile::loop_rounds(true),
         profile: Profile::for_device(0, false, None),
     }
 }
@@ -33,6 +34,7 @@ fn device(vendor: u32, software: bool, subgroups: (u32, u32), binding: u64, alig
         min_storage_buffer_offset_alignment: alignment,
         f16: true,
         subgroups: Some(subgroups),
+        loop_rounds: Profile::loop_rounds(software),
         profile: Profile::for_device(vendor, software, Some(subgroups)),
         ..default_limits()
     }

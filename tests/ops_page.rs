@@ -43,7 +43,7 @@ fn samples() -> BTreeMap<(String, String), Vec<Case>> {
     for case in suite(Level::Full).into_iter().filter(|c| c.class == CaseClass::Counted) {
         cells.entry((case.family.to_owned(), case.dtype.name().to_owned())).or_default().push(case);
     }
-    let size = |c: &Case| c.desc.inputs.iter().chain(&c.desc.outputs).map(|d| d.elements()).sum::<usize>();
+    let size = |c: &Case| c.desc.inputs.iter().chain(&c.desc.outputs).map(unisono::TensorDesc::elements).sum::<usize>();
     for cases in cells.values_mut() {
         cases.sort_by_key(|c| (c.desc.outputs[0].is_empty(), size(c)));
         cases.truncate(2);

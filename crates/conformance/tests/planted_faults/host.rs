@@ -4,7 +4,7 @@
 
 use half::{bf16, f16};
 use unisono_conformance::{Case, read_logical};
-use unisono_core::op::{ArgOp, Attention, BinaryOp, Linear, Op, ReduceOp, RopePairing, UnaryOp, Visibility};
+use unisono_core::op::{ArgOp, BinaryOp, Linear, Op, ReduceOp, RopePairing, UnaryOp};
 use unisono_core::{DType, TensorDesc};
 
 /// In which order terms are added.
@@ -121,7 +121,7 @@ impl Host {
         self.sum(&terms)
     }
 
-    fn tanh(&self, z: f32) -> f32 {
+    pub(crate) fn tanh(&self, z: f32) -> f32 {
         if self.has(Fault::TanhByExponentials) { ((2.0 * z).exp() - 1.0) / ((2.0 * z).exp() + 1.0) } else { z.tanh() }
     }
 
@@ -196,107 +196,6 @@ impl Host {
             *y = self.f(after + if early { 0.0 } else { residual });
         }
         y
-    }
-
-    /// Softmax of one row; `seen` are the elements that count.
-    fn softmax(&self, z: &[f32], seen: &[bool], sink: Option<f32>, log: Option<f32>) -> Vec<f32> {
-        let sink = sink.filter(|_| !self.has(Fault::NoSink));
-        let visible = || z.iter().zip(seen).filter(|(_, s)| **s).map(|(z, _)| *z);
-        let max = visible().chain(sink).fold(f32::NEG_INFINITY, f32::max);
-        let max = if self.has(Fault::NoMaximum) { 0.0 } else { max };
-        let mut e: Vec<f32> = z.iter().zip(seen).map(|(z, s)| if *s { self.f((z - max).exp()) } else { 0.0 }).collect();
-        let sunk = sink.map(|s| self.f((s - max).exp()));
-        let terms: Vec<f32> = e.iter().copied().chain(sunk).collect();
-        let sum = self.sum(&terms);
-        if let (true, Some(sunk), Some(last)) = (self.has(Fault::SinkHasValue), sunk, e.last_mut()) {
-            *last += sunk;
-        }
-        let masked = log.filter(|_| !self.has(Fault::MaskedLogIsZero)).unwrap_or(0.0);
-        if !seen.contains(&true) {
-            return vec![masked; z.len()];
-        }
-        if log.is_some() {
-            let y = |(z, s): (&f32, &bool)| if *s { z - max - sum.ln() } else { masked };
-            return z.iter().zip(seen).map(y).collect();
-        }
-        e.iter().map(|e| self.f(e / sum)).collect()
-    }
-
-    /// The elements below `end` that count.
-    fn window(&self, window: Option<u32>, end: usize) -> std::ops::Range<usize> {
-        let more = usize::from(self.has(Fault::WindowOffByOne));
-        window.map_or(0, |w| end.saturating_sub(w as usize + more))..end
-    }
-
-    /// What element `i` of a mask (boolean or additive) adds, and whether it is seen.
-    fn mask_at(&self, mask: Option<&T>, boolean: bool, i: usize) -> (bool, f32) {
-        match mask.map(|m| m.x[i]) {
-            Some(m) if boolean => (m != 0.0 || self.has(Fault::IgnoreMask), 0.0),
-            m => self.masked(m),
-        }
-    }
-
-    fn masked(&self, mask: Option<f32>) -> (bool, f32) {
-        match mask.filter(|_| !self.has(Fault::IgnoreMask)) {
-            Some(f32::NEG_INFINITY) => (false, 0.0),
-            Some(m) => (true, m),
-            None => (true, 0.0),
-        }
-    }
-
-    fn attention(&self, case: &Case, op: &Attention, x: &[T]) -> T {
-        let (q, k, v) = (&x[0], &x[1], &x[2]);
-        let at = op.inputs();
-        let input = |i: Option<usize>| i.map(|i| &x[i]);
-        let (mask, limits, sinks) = (input(at.mask), input(at.limits), input(at.sinks));
-        let (table, sequences) = (input(at.block_table), input(at.sequences));
-        let boolean = at.mask.is_some_and(|i| case.desc.inputs[i].dtype == DType::Bool);
-        let [heads, tokens, d] = [q.shape[1], q.shape[2], q.shape[3]];
-        let [kv_heads, size, dv] = [k.shape[1], k.shape[2], v.shape[3]];
-        let kv = table.map_or(size, |t| t.last() * size);
-        let scale = if self.has(Fault::Unscaled) { 1.0 } else { op.scale.0 };
-        let mut y = Vec::new();
-        for query in 0..q.shape[0] * heads * tokens {
-            let (b, h, t) = (query / (heads * tokens), query / tokens % heads, query % tokens);
-            let kv_head = if self.has(Fault::WrongHead) { h % kv_heads } else { h * kv_heads / heads };
-            let sequences = sequences.filter(|_| !self.has(Fault::WrongSequence));
-            let cache = sequences.map_or(b, |s| s.x[b * tokens + t] as usize);
-            let key = |j: usize| {
-                let page = match table {
-                    None => cache,
-                    Some(_) if self.has(Fault::WrongPage) => j / size,
-                    Some(table) => table.row(cache)[j / size] as usize,
-                };
-                let row = (page * kv_heads + kv_head) * size + j % size;
-                (page < k.shape[0]).then_some(row)
-            };
-            let element = |t: &T, j: usize, width: usize, c: usize| key(j).map_or(0.0, |row| t.x[row * width + c]);
-            let end = match op.visibility {
-                _ if cache >= table.map_or(k.shape[0], |t| t.shape[0]) => 0,
-                Visibility::All => kv,
-                Visibility::Causal => (kv + t + 1).saturating_sub(tokens),
-                Visibility::Limits => limits.map_or(kv, |l| l.x[b * tokens + t] as usize).min(kv),
-            };
-            let end = if end == 0 { 0 } else { (end + usize::from(self.has(Fault::MaskOffByOne))).min(kv) };
-            let keys: Vec<usize> = self.window(op.window, end).collect();
-            let (mut z, mut visible) = (Vec::new(), Vec::new());
-            for &j in &keys {
-                let (sees, add) = self.mask_at(mask, boolean, query * kv + j);
-                let dot = self.dot(q.x[query * d..][..d].iter().copied(), (0..d).map(|c| element(k, j, d, c)));
-                let early = if self.has(Fault::MaskBeforeCap) { add } else { 0.0 };
-                let capped = op.softcap.map_or(dot * scale, |cap| cap.0 * self.tanh((dot * scale + early) / cap.0));
-                z.push(capped + add - early);
-                visible.push(sees);
-            }
-            let sink = sinks.map(|s| s.x[if self.has(Fault::WrongSink) { kv_head } else { h }]);
-            let p = self.softmax(&z, &visible, sink, None);
-            for c in 0..dv {
-                let seen = (0..keys.len()).filter(|&i| visible[i]);
-                let terms: Vec<f32> = seen.map(|i| p[i] * element(v, keys[i], dv, c)).collect();
-                y.push(self.sum(&terms));
-            }
-        }
-        T { shape: vec![q.shape[0], heads, tokens, dv], x: y }
     }
 
     fn rms_norm(&self, x: &T, weight: &T, eps: f32) -> T {

@@ -3,6 +3,7 @@
 //! fault is caught.
 
 mod host;
+mod host_attention;
 mod host_rows;
 
 use host::{Fault, Host, Order};

@@ -74,6 +74,8 @@ fn every_device_decodes_as_the_package() {
         for Opened { id, device, exact } in devices.iter().filter(|d| d.converts(dtype, DType::F32)) {
             let x = device.tensor_from_bytes(dtype, &bytes, &[1, expected.len()]).unwrap();
             let actual = x.cast(DType::F32).unwrap().to_vec::<f32>().unwrap();
+            let different = actual.iter().zip(&expected).filter(|(a, e)| a.to_bits() != e.to_bits()).count();
+            println!("{id}: {dtype}: {different} of {} decoded elements differ", expected.len());
             for (i, (a, e)) in actual.iter().zip(&expected).enumerate() {
                 let unit = if *exact { 0.0 } else { e.abs() * f32::EPSILON };
                 assert!((a - e).abs() <= unit, "{id}: {dtype} element {i} is {a}, not {e}");
@@ -94,6 +96,7 @@ fn every_device_quantises_as_the_package() {
             let (a, e) = (decode(dtype, &actual), decode(dtype, &expected));
             let different = actual.iter().zip(&expected).filter(|(a, e)| a != e).count();
             assert_eq!(actual.len(), expected.len(), "{id}: {dtype}");
+            println!("{id}: {dtype}: {different} of {} bytes differ", expected.len());
             assert!(!exact || different == 0, "{id}: {different} bytes of {dtype} differ");
             assert!(different * 50 <= expected.len(), "{id}: {different} bytes of {dtype} differ");
             for (row, x) in numbers.chunks(256).enumerate() {

@@ -4,7 +4,8 @@
 use unisono_core::op::{Op, UnaryOp};
 use unisono_core::{DType, Result};
 
-use super::{Draft, FLOATS, Layout, Sink, dims, pick, types};
+use super::unary::{Row, add};
+use super::{Draft, FLOATS, Layout, Sink, pick};
 use crate::case::DataClass;
 use crate::data::Fill;
 
@@ -53,27 +54,6 @@ fn hard(op: UnaryOp) -> Vec<f64> {
         UnaryOp::Sign | UnaryOp::Abs | UnaryOp::Relu => both(vec![0.0, 1e-40, 1.2e-38, 6e-8, 1.0, 3e38]),
         _ => Vec::new(),
     }
-}
-
-struct Row<'a> {
-    op: UnaryOp,
-    name: &'static str,
-    shape: &'a [usize],
-    types: [DType; 2],
-    layouts: [Layout; 2],
-    fill: Fill,
-    data: DataClass,
-    quick: bool,
-}
-
-fn add(sink: Sink<'_>, row: Row<'_>) -> Result<()> {
-    let [lx, ly] = row.layouts;
-    let params = format!("dtype={},shape={},layout={}_{}", types(&row.types), dims(row.shape), lx.name(), ly.name());
-    Draft::new(Op::Unary(row.op), row.name, params, row.data)
-        .input(lx.desc(row.types[0], row.shape)?, row.fill)
-        .output(ly.desc(row.types[1], row.shape)?)
-        .quick_if(row.quick)
-        .add(sink)
 }
 
 pub(super) fn cases(sink: Sink<'_>) -> Result<()> {

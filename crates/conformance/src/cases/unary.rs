@@ -7,18 +7,19 @@ use super::{Draft, FLOATS, Layout, Sink, dims, pick};
 use crate::case::DataClass;
 use crate::data::Fill;
 
-struct Row<'a> {
-    op: UnaryOp,
-    name: &'static str,
-    shape: &'a [usize],
-    types: [DType; 2],
-    layouts: [Layout; 2],
-    fill: Fill,
-    data: DataClass,
-    quick: bool,
+/// A function on one shape, layout and kind of data.
+pub(super) struct Row<'a> {
+    pub(super) op: UnaryOp,
+    pub(super) name: &'static str,
+    pub(super) shape: &'a [usize],
+    pub(super) types: [DType; 2],
+    pub(super) layouts: [Layout; 2],
+    pub(super) fill: Fill,
+    pub(super) data: DataClass,
+    pub(super) quick: bool,
 }
 
-fn add(sink: Sink<'_>, row: Row<'_>) -> Result<()> {
+pub(super) fn add(sink: Sink<'_>, row: Row<'_>) -> Result<()> {
     let [tx, ty] = row.types;
     let [lx, ly] = row.layouts;
     let params =

@@ -2,7 +2,7 @@
 
 use unisono_core::op::{Conv1d, Conv2d, CumSum, GroupNorm, Im2Col, TopK};
 
-use crate::host::{Fault, Host, T};
+use super::{Fault, Host, T};
 
 impl Host {
     pub(crate) fn product(&self, terms: &[f32]) -> f32 {

@@ -4,7 +4,7 @@ use unisono_conformance::Case;
 use unisono_core::DType;
 use unisono_core::op::{Attention, Visibility};
 
-use crate::host::{Fault, Host, T};
+use super::{Fault, Host, T};
 
 impl Host {
     /// Softmax of one row; `seen` are the elements that count.

@@ -2,6 +2,9 @@
 //! without flushing subnormal numbers, and with one planted fault or none. They are the opposite of
 //! the oracle on purpose: f32, composed stage by stage, and wrong on request.
 
+mod attention;
+mod rows;
+
 use half::{bf16, f16};
 use unisono_conformance::{Case, read_logical};
 use unisono_core::op::{ArgOp, BinaryOp, Linear, Op, ReduceOp, RopePairing, UnaryOp};
@@ -9,62 +12,107 @@ use unisono_core::{DType, TensorDesc};
 
 /// In which order terms are added.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Order {
+pub enum Order {
+    /// From the first term to the last.
     Forward,
+    /// From the last to the first.
     Backward,
+    /// The sum of the sums of both halves.
     Pairwise,
 }
 
 /// One way to be wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Fault {
+pub enum Fault {
+    /// The last term of a sum is not added.
     DropLastTerm,
+    /// Sums are kept in f16.
     HalfAccumulator,
+    /// Operands of products pass through f16.
     StageInHalf,
+    /// The last element of an output is never written.
     LastElementMissing,
+    /// The two operands change places.
     SwapOperands,
+    /// Scores are not scaled.
     Unscaled,
+    /// Heads of queries share the wrong heads of keys.
     WrongHead,
+    /// One key too many is seen.
     MaskOffByOne,
+    /// The mask is not read.
     IgnoreMask,
+    /// The maximum is not subtracted, or starts at zero.
     NoMaximum,
+    /// The variance is mean x² − μ².
     OnePassVariance,
+    /// The eps of a norm is left out.
     NoEps,
+    /// A sum is not divided by the number of its terms.
     SumForMean,
+    /// `add_rms_norm` normalises its first operand in place of the sum.
     NormOfInput,
+    /// A rope pairs the wrong elements.
     WrongPairing,
+    /// A rope turns the other way; a power forgets the sign of its base.
     WrongSign,
+    /// Indices out of range are clamped to the range.
     ClampIndex,
+    /// Of equal elements the last one wins.
     LastOfTies,
+    /// 16-bit results are cut off; a floor rounds toward zero.
     Truncate,
+    /// tanh is a quotient of exponentials that overflow.
     TanhByExponentials,
+    /// gelu uses the approximation by tanh; erf is not careful near 0.
     TanhForErf,
+    /// The bias is left out.
     NoBias,
+    /// The residual is added before the activation.
     ResidualFirst,
+    /// A concatenation takes its parts from the end.
     BackwardAxis,
+    /// Ties round away from zero.
     RoundAway,
+    /// The window has one key too many.
     WindowOffByOne,
+    /// The mask is added before the softcap.
     MaskBeforeCap,
+    /// The share of a sink goes to the last key.
     SinkHasValue,
+    /// The sink of another head is used.
     WrongSink,
+    /// The sink is left out.
     NoSink,
+    /// The block table is not read.
     WrongPage,
+    /// The sequence of a query is taken for its batch.
     WrongSequence,
+    /// A masked element of a log softmax is 0.
     MaskedLogIsZero,
+    /// A row of a cache is divided by the size of a page.
     WrongRow,
+    /// A running sum has a term too many or too few.
     ExclusiveOffByOne,
+    /// A running sum or a sort goes the other way.
     WrongDirection,
+    /// Channels belong to the wrong group.
     WrongGroup,
+    /// The dilation is taken for 1.
     NoDilation,
+    /// The padding is one larger.
     PaddingOffByOne,
 }
 
 /// A device made of a rounding order, a flush mode and a fault.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Host {
-    pub(crate) order: Order,
-    pub(crate) flush: bool,
-    pub(crate) fault: Option<Fault>,
+pub struct Host {
+    /// In which order terms are added.
+    pub order: Order,
+    /// Whether subnormal numbers become zero.
+    pub flush: bool,
+    /// What is wrong, if anything.
+    pub fault: Option<Fault>,
 }
 
 /// A logical tensor of f32; indices beyond 2²⁴ keep their sign and size, which is all they need.
@@ -425,7 +473,11 @@ impl Host {
     }
 
     /// Runs a case and gives the bytes of its outputs, with 0xFF where nothing is written.
-    pub(crate) fn run(&self, case: &Case, inputs: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    ///
+    /// # Panics
+    ///
+    /// If `inputs` are not those of the case, or the operation has no emulated kernel.
+    pub fn run(&self, case: &Case, inputs: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let read = |d: &TensorDesc, bytes: &[u8]| T {
             shape: d.shape.to_vec(),
             x: read_logical(d, bytes).expect("whole inputs").into_iter().map(|x| x as f32).collect(),

@@ -2,13 +2,9 @@
 //! small case in three orders of summation, with and without subnormal numbers, and each planted
 //! fault is caught.
 
-mod host;
-mod host_attention;
-mod host_rows;
-
-use host::{Fault, Host, Order};
 use unisono_conformance::{Case, CaseClass, Level, check, suite};
 use unisono_core::DType;
+use unisono_mutants::emulated::{Fault, Host, Order};
 
 const CORRECT: Host = Host { order: Order::Forward, flush: false, fault: None };
 

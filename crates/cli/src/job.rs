@@ -117,7 +117,7 @@ fn table(checked: &[Checked]) -> comfy_table::Table {
             c.device.api.clone(),
             s.cases.to_string(),
             (s.pass + s.warn + s.info).to_string(),
-            (s.fail + s.error + s.not_run).to_string(),
+            s.failures().to_string(),
             format!("{worst:.3}"),
             tokens,
             logits,

@@ -40,7 +40,9 @@ pub use check::{Expected, Mismatch, Outcome, check};
 pub use data::{POISON_BYTE, decode, read_integers, read_logical};
 pub use glob::glob_matches;
 pub use report::{
-    CaseResult, DeviceFacts, DeviceReport, Host, ModelResult, Number, Report, Status, Summary, Worst, html,
+    CaseResult, DeviceFacts, DeviceReport, ExpectationEntry, ExpectationKind, ExpectationResult, ExpectedResult,
+    GroupOutcome, GroupResult, Host, ModelResult, Number, ProfileResult, ProfileVerdict, Report, Status, Summary,
+    Worst, html,
 };
 #[cfg(not(target_family = "wasm"))]
 pub use runner::run;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use unisono_core::DeviceInfo;
 
-use super::{CaseResult, Number, Status};
+use super::{CaseResult, ExpectationResult, GroupResult, Number, ProfileResult, Status};
 
 /// What one device has shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,16 +22,38 @@ pub struct DeviceReport {
     /// End-to-end checks of models, filled by the caller.
     #[serde(default)]
     pub models: Vec<ModelResult>,
+    /// How the groups ended, where the run was isolated in worker processes; else empty.
+    #[serde(default)]
+    pub groups: Vec<GroupResult>,
+    /// What the results say about each profile.
+    #[serde(default)]
+    pub profiles: Vec<ProfileResult>,
+    /// What became of the expectations about this device, where there are any.
+    #[serde(default)]
+    pub expectations: Vec<ExpectationResult>,
 }
 
 impl DeviceReport {
     /// A report with the counts of `results`.
     pub fn new(info: &DeviceInfo, results: Vec<CaseResult>, seconds: f64) -> DeviceReport {
-        let summary = Summary::of(&results);
-        DeviceReport { device: DeviceFacts::of(info), summary, seconds, results, models: Vec::new() }
+        DeviceReport::of_facts(DeviceFacts::of(info), results, seconds)
     }
 
-    /// Whether at least one case passed and none failed.
+    /// Likewise, where the device itself is open in another process.
+    pub fn of_facts(device: DeviceFacts, results: Vec<CaseResult>, seconds: f64) -> DeviceReport {
+        DeviceReport {
+            device,
+            summary: Summary::of(&results),
+            seconds,
+            results,
+            models: Vec::new(),
+            groups: Vec::new(),
+            profiles: Vec::new(),
+            expectations: Vec::new(),
+        }
+    }
+
+    /// Whether something ran and no counted case failed but those that were expected to.
     pub fn passed(&self) -> bool {
         let models_agree = self.models.iter().all(|m| m.tokens_match);
         self.summary.passed() && models_agree
@@ -56,8 +78,14 @@ pub struct Summary {
     pub info: usize,
     /// [`Status::Unsupported`].
     pub unsupported: usize,
+    /// [`Status::ExpectedFail`].
+    #[serde(default)]
+    pub expected_fail: usize,
     /// [`Status::NotRun`].
     pub not_run: usize,
+    /// [`Status::UnexpectedPass`].
+    #[serde(default)]
+    pub unexpected_pass: usize,
     /// [`Status::Fail`].
     pub fail: usize,
     /// [`Status::Error`].
@@ -84,7 +112,9 @@ impl Summary {
             Status::Warn => self.warn,
             Status::Info => self.info,
             Status::Unsupported => self.unsupported,
+            Status::ExpectedFail => self.expected_fail,
             Status::NotRun => self.not_run,
+            Status::UnexpectedPass => self.unexpected_pass,
             Status::Fail => self.fail,
             Status::Error => self.error,
         }
@@ -96,15 +126,22 @@ impl Summary {
             Status::Warn => &mut self.warn,
             Status::Info => &mut self.info,
             Status::Unsupported => &mut self.unsupported,
+            Status::ExpectedFail => &mut self.expected_fail,
             Status::NotRun => &mut self.not_run,
+            Status::UnexpectedPass => &mut self.unexpected_pass,
             Status::Fail => &mut self.fail,
             Status::Error => &mut self.error,
         }
     }
 
-    /// Whether something ran and nothing failed.
+    /// Whether something ran and nothing failed that was not expected to.
     pub fn passed(&self) -> bool {
-        self.pass + self.warn > 0 && self.fail + self.error + self.not_run == 0
+        self.pass + self.warn + self.expected_fail > 0 && self.failures() == 0
+    }
+
+    /// The results whose status makes a run fail.
+    pub fn failures(&self) -> usize {
+        Status::ALL.into_iter().filter(|s| s.is_failure()).map(|s| self.count(s)).sum()
     }
 }
 

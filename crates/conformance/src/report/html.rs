@@ -195,9 +195,11 @@ fn severity(status: Status) -> usize {
         Status::Info => 1,
         Status::Pass => 2,
         Status::Warn => 3,
-        Status::NotRun => 4,
-        Status::Fail => 5,
-        Status::Error => 6,
+        Status::ExpectedFail => 4,
+        Status::NotRun => 5,
+        Status::UnexpectedPass => 6,
+        Status::Fail => 7,
+        Status::Error => 8,
     }
 }
 
@@ -256,7 +258,7 @@ fn cell(device: usize, cell: Option<&Cell>) -> String {
 
 /// Whether results of this status are listed one by one.
 fn is_listed(status: Status) -> bool {
-    status.is_failure() || matches!(status, Status::Warn | Status::Info)
+    status.is_failure() || matches!(status, Status::Warn | Status::Info | Status::ExpectedFail)
 }
 
 fn findings(out: &mut String, device: usize, report: &DeviceReport) {

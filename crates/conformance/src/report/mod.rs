@@ -5,17 +5,23 @@
 //! reads a clock, a file or the environment: the caller passes date and commit.
 
 mod device;
+mod expected;
+mod groups;
 pub mod html;
 mod number;
 mod ops;
+mod profiles;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 pub use device::{DeviceFacts, DeviceReport, ModelResult, Summary};
+pub use expected::{ExpectationEntry, ExpectationKind, ExpectationResult, ExpectedResult};
+pub use groups::{GroupOutcome, GroupResult};
 pub use number::Number;
 pub use ops::{OpCell, OpRow, OpTable, device_title};
+pub use profiles::{ProfileResult, ProfileVerdict};
 
 /// The version of the JSON schema that this crate writes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -125,18 +131,31 @@ pub enum Status {
     Info,
     /// The device declines the operation. Never a pass.
     Unsupported,
-    /// Not run: the time limit was reached or the device was lost.
+    /// Failed as an expectation says. Not counted as a failure, and never a pass.
+    ExpectedFail,
+    /// Not run: the time limit was reached, the device was lost or its worker process ended.
     NotRun,
+    /// Passed although an expectation says otherwise: the expectation has to go.
+    UnexpectedPass,
     /// A check does not hold.
     Fail,
-    /// The backend returned an error or panicked.
+    /// The backend returned an error, panicked, crashed or hung.
     Error,
 }
 
 impl Status {
     /// Every status, from good to bad.
-    pub const ALL: [Status; 7] =
-        [Status::Pass, Status::Warn, Status::Info, Status::Unsupported, Status::NotRun, Status::Fail, Status::Error];
+    pub const ALL: [Status; 9] = [
+        Status::Pass,
+        Status::Warn,
+        Status::Info,
+        Status::Unsupported,
+        Status::ExpectedFail,
+        Status::NotRun,
+        Status::UnexpectedPass,
+        Status::Fail,
+        Status::Error,
+    ];
 
     /// The name in reports.
     pub fn name(self) -> &'static str {
@@ -145,7 +164,9 @@ impl Status {
             Status::Warn => "warn",
             Status::Info => "info",
             Status::Unsupported => "unsupported",
+            Status::ExpectedFail => "expected_fail",
             Status::NotRun => "not_run",
+            Status::UnexpectedPass => "unexpected_pass",
             Status::Fail => "fail",
             Status::Error => "error",
         }
@@ -153,7 +174,7 @@ impl Status {
 
     /// Whether it makes a run fail.
     pub fn is_failure(self) -> bool {
-        matches!(self, Status::Fail | Status::Error | Status::NotRun)
+        matches!(self, Status::Fail | Status::Error | Status::NotRun | Status::UnexpectedPass)
     }
 }
 
@@ -188,6 +209,9 @@ pub struct CaseResult {
     pub seconds: f64,
     /// The command that runs this case again.
     pub reproduce: String,
+    /// The expectation that decided the status, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expectation: Option<ExpectedResult>,
 }
 
 /// An element of an output, as expected and as computed.

@@ -22,6 +22,8 @@ pub struct OpCell {
     pub unsupported: usize,
     /// Results (case × kernel) that failed.
     pub failed: usize,
+    /// Results that failed as an expectation says.
+    pub expected_fail: usize,
     /// The first reason for declining.
     pub reason: Option<String>,
     /// The largest `error / bound` over all counted results that compared anything.
@@ -36,6 +38,7 @@ impl OpCell {
                 self.reason.get_or_insert_with(|| result.detail.clone());
             }
             Status::Unsupported => {}
+            Status::ExpectedFail => self.expected_fail += 1,
             status if status.is_failure() => self.failed += 1,
             _ if !result.selected => {}
             _ if result.kernel == DECOMPOSITION => self.composed += 1,
@@ -49,11 +52,12 @@ impl OpCell {
         }
     }
 
-    /// `native`, `composed`, `mixed` (some cases each), `unsupported` (some case was declined) or
-    /// `FAILED`.
+    /// `native`, `composed`, `mixed` (some cases each), `unsupported` (some case was declined),
+    /// `expected_fail` (some case failed as an expectation says) or `FAILED`.
     pub fn verdict(&self) -> &'static str {
         match self {
             OpCell { failed: 1.., .. } => "FAILED",
+            OpCell { expected_fail: 1.., .. } => "expected_fail",
             OpCell { unsupported: 1.., .. } => "unsupported",
             OpCell { native: 1.., composed: 1.., .. } => "mixed",
             OpCell { composed: 1.., .. } => "composed",
@@ -65,7 +69,7 @@ impl OpCell {
 impl fmt::Display for OpCell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.verdict())?;
-        if self.native + self.composed + self.failed > 0 {
+        if self.native + self.composed + self.failed + self.expected_fail > 0 {
             write!(f, " {:.2}", self.worst)?;
         }
         Ok(())

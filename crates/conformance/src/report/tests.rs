@@ -2,6 +2,18 @@ use unisono_core::{DeviceInfo, DeviceKind};
 
 use super::*;
 
+fn entry() -> ExpectationEntry {
+    ExpectationEntry {
+        line: 3,
+        case: "add/*".into(),
+        kernel: String::new(),
+        device: "*".into(),
+        kind: ExpectationKind::Fail,
+        issue: "https://example.org/<1>".into(),
+        expires: "2027-01-31".into(),
+    }
+}
+
 /// One result of each status, with texts and numbers that formats like to break on.
 fn report() -> Report {
     let results = Status::ALL.iter().enumerate().map(|(i, &status)| CaseResult {
@@ -13,7 +25,7 @@ fn report() -> Report {
         selected: true,
         status,
         detail: "y: 1 of 2 elements & more".into(),
-        ratio: Some(Number([0.5, 2.5, f64::NAN, 0.0, 1.0, f64::INFINITY, f64::NEG_INFINITY][i])),
+        ratio: Some(Number([0.5, 2.5, f64::NAN, 0.0, 3.0, 1.0, 0.5, f64::INFINITY, f64::NEG_INFINITY][i])),
         worst: Some(Worst {
             output: 0,
             index: vec![3, 1],
@@ -25,6 +37,10 @@ fn report() -> Report {
         output_hash: String::new(),
         seconds: 1.5e-5,
         reproduce: "unisono check --device 'x' --case 'y'".into(),
+        expectation: matches!(status, Status::ExpectedFail | Status::UnexpectedPass).then(|| ExpectedResult {
+            entry: entry(),
+            actual: if status == Status::ExpectedFail { Status::Error } else { Status::Pass },
+        }),
     });
     let info = DeviceInfo::new("wgpu:0", "A <script>alert(1)</script> device {{body}}", DeviceKind::Software);
     let mut device = DeviceReport::new(&info, results.collect(), 2.0);
@@ -34,6 +50,29 @@ fn report() -> Report {
         tokens_match: true,
         max_logit_ratio: Some(Number(0.25)),
         tokens_per_second: None,
+    });
+    device.groups = vec![
+        group("add", GroupOutcome::Completed),
+        group("mul", GroupOutcome::Crashed { signal: Some(6), exit_code: None }),
+        group("div", GroupOutcome::TimedOut { limit_seconds: 60.0, stalled: true }),
+        group("sub", GroupOutcome::Lost),
+    ];
+    device.profiles.push(ProfileResult {
+        name: "llama-f16".into(),
+        list_hash: "0123456789abcdef".into(),
+        cases: 4,
+        passed: 1,
+        failed: 1,
+        unsupported: 1,
+        missing: 1,
+        verdict: ProfileVerdict::Fail,
+    });
+    device.expectations.push(ExpectationResult {
+        entry: entry(),
+        expired: false,
+        cases: 2,
+        met: 1,
+        unexpected_passes: 1,
     });
     Report {
         schema_version: SCHEMA_VERSION,
@@ -47,12 +86,52 @@ fn report() -> Report {
     }
 }
 
+fn group(name: &str, outcome: GroupOutcome) -> GroupResult {
+    let bad = !outcome.is_completed();
+    let text = |text: &str| if bad { text.to_string() } else { String::new() };
+    GroupResult {
+        name: name.into(),
+        cases: 3,
+        workers: 1 + usize::from(bad),
+        seconds: 0.5,
+        outcome,
+        during: text("add/<b>:seed=1"),
+        detail: text("the driver said <boom>"),
+    }
+}
+
 #[test]
 fn json_round_trips_with_every_non_finite_number() {
     let report = report();
     let json = report.to_json().unwrap();
     assert!(json.contains("\"nan\"") && json.contains("\"inf\"") && json.contains("\"-inf\""));
     assert_eq!(Report::from_json(&json).unwrap(), report);
+}
+
+#[test]
+fn a_report_without_groups_profiles_and_expectations_is_read() {
+    let mut report = report();
+    report.devices[0].results.truncate(4);
+    let (device, summary) = (&mut report.devices[0], Summary::of(&[]));
+    (device.summary, device.groups, device.profiles, device.expectations) = (summary, vec![], vec![], vec![]);
+    let mut json: serde_json::Value = serde_json::from_str(&report.to_json().unwrap()).unwrap();
+    let device = json["devices"][0].as_object_mut().unwrap();
+    for name in ["groups", "profiles", "expectations"] {
+        assert!(device.remove(name).is_some(), "{name}");
+    }
+    let summary = device["summary"].as_object_mut().unwrap();
+    assert!(summary.remove("expected_fail").is_some() && summary.remove("unexpected_pass").is_some());
+    assert_eq!(Report::from_json(&json.to_string()).unwrap(), report);
+}
+
+#[test]
+fn outcomes_of_groups_are_said_in_words() {
+    let crashed = |signal, exit_code| GroupOutcome::Crashed { signal, exit_code }.to_string();
+    assert_eq!(crashed(Some(6), None), "killed by signal 6 (SIGABRT)");
+    assert_eq!(crashed(Some(99), None), "killed by signal 99");
+    assert_eq!(crashed(None, Some(3)), "exited with code 3");
+    let json = serde_json::to_string(&GroupOutcome::TimedOut { limit_seconds: 2.0, stalled: false }).unwrap();
+    assert_eq!(json, r#"{"kind":"timed_out","limit_seconds":2.0,"stalled":false}"#);
 }
 
 #[test]
@@ -100,7 +179,7 @@ fn html_escapes_what_a_report_says_and_lists_every_failure() {
         let anchor = link.split('"').next().unwrap();
         assert!(page.contains(&format!("id=\"{anchor}\"")), "{anchor}");
     }
-    assert!(page.contains("href=\"#result-0-6\""), "the cell of mul links its worst result");
+    assert!(page.contains("href=\"#result-0-8\""), "the cell of mul links its worst result");
 }
 
 #[test]

@@ -234,6 +234,7 @@ fn blank_result(backend: &dyn Backend, id: &str, family: &str, dtype: &str) -> C
         output_hash: String::new(),
         seconds: 0.0,
         reproduce: format!("unisono check --device {} --case '{id}'", backend.info().id),
+        expectation: None,
     }
 }
 

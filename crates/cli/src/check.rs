@@ -22,7 +22,7 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
     if arguments.devices.is_empty() && devices.iter().all(|d| d.id == "cpu") {
         eprintln!("{}\n", unisono::NO_ADAPTER_HELP);
     }
-    let options = Options::new(level).with_patterns(arguments.cases.clone());
+    let options = Options::new(level).with_patterns(arguments.cases.clone()).with_seed(arguments.seed);
     let single = !arguments.cases.is_empty() && !arguments.quiet;
     let mut results = Vec::new();
     for summary in &devices {
@@ -87,7 +87,8 @@ pub(crate) fn silently<T>(work: impl FnOnce() -> T) -> T {
 
 fn print_result(result: &CaseResult) {
     let ratio = result.ratio.map_or("-".to_owned(), |r| format!("{:.3}", r.0));
-    println!("{:11} err/bound {ratio:>8}  {:28} {}", result.status.name(), result.kernel, result.id);
+    let modes: String = result.numeric_modes.iter().map(|mode| format!("  [{mode}]")).collect();
+    println!("{:11} err/bound {ratio:>8}  {:28} {}{modes}", result.status.name(), result.kernel, result.id);
 }
 
 /// Prints each failure with what was expected and how to run it again.
@@ -112,8 +113,10 @@ fn summary_line(summary: &DeviceSummary, report: &DeviceReport) -> String {
         .filter(|&status| s.count(status) > 0)
         .map(|status| format!("{} {}", s.count(status), status.name()))
         .collect();
+    let modes = &report.device.numeric_modes;
+    let modes = if modes.is_empty() { String::new() } else { format!(", bounds of {}", modes.join(" and ")) };
     format!(
-        "{} {} ({}, {}): {} cases, {} in {}",
+        "{} {} ({}, {}{modes}): {} cases, {} in {}",
         output::verdict(report.passed()),
         summary.id,
         summary.name,

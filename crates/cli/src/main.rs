@@ -56,6 +56,9 @@ pub(crate) struct CheckArguments {
     /// Run only cases with this id, prefix or glob. Repeatable.
     #[arg(long = "case", value_name = "ID|GLOB")]
     pub(crate) cases: Vec<String>,
+    /// Run with other data: the seed of every case of an operation.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
     /// Write report.json and report.html to this directory.
     #[arg(long, value_name = "DIR")]
     pub(crate) report: Option<PathBuf>,

@@ -112,6 +112,17 @@ pub struct Case {
 }
 
 impl Case {
+    /// The same case with other data: shapes, layouts and offsets stay, and the id ends in
+    /// `:seed=n`, by which [`find`] makes the case again.
+    ///
+    /// The seed reaches what is random. Bit patterns in order, lists of chosen values and tables of
+    /// angles are the same for every seed.
+    #[must_use]
+    pub fn with_seed(&self, seed: u64) -> Case {
+        let (name, _) = split_seed(&self.id).unwrap_or((&self.id, 0));
+        Case { id: format!("{name}:seed={seed}"), seed, ..self.clone() }
+    }
+
     /// The storage of input `index`: [`span_bytes`](unisono_core::TensorDesc::span_bytes) bytes,
     /// with the poison pattern in the gaps between strided elements.
     pub fn input_bytes(&self, index: usize) -> Result<Vec<u8>> {
@@ -150,12 +161,26 @@ pub fn suite(level: Level) -> Vec<Case> {
     cases
 }
 
+/// An id without its seed, and the seed.
+fn split_seed(id: &str) -> Option<(&str, u64)> {
+    let (name, seed) = id.rsplit_once(":seed=")?;
+    // One spelling for each number, so that an id and its data belong together.
+    let number: u64 = seed.parse().ok()?;
+    (number.to_string() == seed).then_some((name, number))
+}
+
 /// The cases whose id equals `pattern`, starts with it or matches it as a glob (`*` stands for any
-/// text). An exact id is found whatever its level; the rest is searched in `level`.
+/// text). An exact id is found whatever its level, and with any seed; the rest is searched in
+/// `level`.
 pub fn find(pattern: &str, level: Level) -> Vec<Case> {
     let mut cases = cases::all();
     if let Some(i) = cases.iter().position(|c| c.id == pattern) {
         return vec![cases.swap_remove(i)];
+    }
+    if let Some((name, seed)) = split_seed(pattern)
+        && let Some(case) = cases.iter().find(|c| split_seed(&c.id).is_some_and(|(base, _)| base == name))
+    {
+        return vec![case.with_seed(seed)];
     }
     let globbed = pattern.contains('*');
     cases
@@ -167,4 +192,31 @@ pub fn find(pattern: &str, level: Level) -> Vec<Case> {
 pub fn families() -> Vec<&'static str> {
     let mut seen = HashSet::new();
     cases::all().into_iter().map(|c| c.family).filter(|f| seen.insert(*f)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_seed_gives_other_data_under_an_id_that_finds_it() {
+        let case = suite(Level::Quick).into_iter().find(|c| c.data == DataClass::Normal).unwrap();
+        let other = case.with_seed(77);
+        assert!(other.id.ends_with(":seed=77") && other.seed == 77, "{}", other.id);
+        assert_ne!(case.input_bytes(0).unwrap(), other.input_bytes(0).unwrap());
+        let found = find(&other.id, Level::Quick);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].input_bytes(0).unwrap(), other.input_bytes(0).unwrap());
+        assert_eq!((&found[0].offsets, &found[0].desc), (&case.offsets, &case.desc));
+        assert_eq!(other.with_seed(1).id, case.id);
+    }
+
+    #[test]
+    fn seeds_have_one_spelling() {
+        let name = suite(Level::Quick)[0].id.rsplit_once(":seed=").unwrap().0.to_string();
+        assert_eq!(find(&format!("{name}:seed=18446744073709551615"), Level::Quick).len(), 1);
+        for seed in ["07", "+7", "", "-1", "18446744073709551616"] {
+            assert!(find(&format!("{name}:seed={seed}"), Level::Quick).len() != 1 || seed.is_empty(), "{seed}");
+        }
+    }
 }

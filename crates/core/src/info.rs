@@ -31,6 +31,33 @@ impl DeviceKind {
     }
 }
 
+/// A way to compute that is less accurate than the contract asks for. A device that works so says
+/// so; the conformance suite then widens the bounds that the mode concerns, and names it in every
+/// result and table. No device is assumed to have a mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum NumericMode {
+    /// Products are rounded to f16 and summed in f16: matrix products, convolutions and both
+    /// products of attention.
+    F16Accumulate,
+    /// Activations that meet weights in a block format are rounded to 8-bit integers with one f32
+    /// scale, the largest magnitude over 127, for each block of the weights.
+    Int8Activations,
+}
+
+impl NumericMode {
+    /// Every mode.
+    pub const ALL: [NumericMode; 2] = [NumericMode::F16Accumulate, NumericMode::Int8Activations];
+
+    /// The name in reports and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            NumericMode::F16Accumulate => "f16-accumulate",
+            NumericMode::Int8Activations => "int8-activations",
+        }
+    }
+}
+
 /// Facts about a device. Unknown strings are empty, unknown numbers `None` or 0.
 #[derive(Clone, Debug)]
 pub struct DeviceInfo {
@@ -64,6 +91,8 @@ pub struct DeviceInfo {
     pub limits: BTreeMap<String, u64>,
     /// Optional features that are in use (`shader-f16`, `avx2`, …).
     pub features: Vec<String>,
+    /// Ways in which it computes less accurately than the contract asks for. Empty unless declared.
+    pub numeric_modes: Vec<NumericMode>,
     /// Further facts for reports: versions of libraries, checks on or off.
     pub properties: BTreeMap<String, String>,
 }
@@ -87,6 +116,7 @@ impl DeviceInfo {
             subgroup_sizes: None,
             limits: BTreeMap::new(),
             features: Vec::new(),
+            numeric_modes: Vec::new(),
             properties: BTreeMap::new(),
         }
     }

@@ -32,7 +32,7 @@ pub use dims::{Dims, MAX_RANK};
 pub use dtype::{DType, Element};
 pub use error::{Error, ErrorKind, Result};
 pub use fuse::fuse;
-pub use info::{Counters, DeviceInfo, DeviceKind};
+pub use info::{Counters, DeviceInfo, DeviceKind, NumericMode};
 pub use liveness::{TemporaryBlocks, assign_blocks};
 pub use lower::{decomposition, lower, support};
 pub use op::{Op, OpDesc};

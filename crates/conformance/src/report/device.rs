@@ -180,6 +180,9 @@ pub struct DeviceFacts {
     pub limits: BTreeMap<String, u64>,
     /// Optional features in use.
     pub features: Vec<String>,
+    /// The numeric modes that the device declares, by name.
+    #[serde(default)]
+    pub numeric_modes: Vec<String>,
     /// Versions of libraries, checks on or off.
     pub properties: BTreeMap<String, String>,
 }
@@ -204,6 +207,7 @@ impl DeviceFacts {
             subgroup_sizes: info.subgroup_sizes,
             limits: info.limits.clone(),
             features: info.features.clone(),
+            numeric_modes: info.numeric_modes.iter().map(|m| m.name().to_string()).collect(),
             properties: info.properties.clone(),
         }
     }

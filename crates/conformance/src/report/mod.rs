@@ -199,6 +199,9 @@ pub struct CaseResult {
     pub detail: String,
     /// The largest `error / bound` over all elements, where anything was compared: over 1 fails.
     pub ratio: Option<Number>,
+    /// The numeric modes of the device that widened the bounds of this case, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub numeric_modes: Vec<String>,
     /// The element with the largest ratio.
     pub worst: Option<Worst>,
     /// FNV-1a over the inputs as stored.

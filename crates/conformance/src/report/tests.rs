@@ -26,6 +26,7 @@ fn report() -> Report {
         status,
         detail: "y: 1 of 2 elements & more".into(),
         ratio: Some(Number([0.5, 2.5, f64::NAN, 0.0, 3.0, 1.0, 0.5, f64::INFINITY, f64::NEG_INFINITY][i])),
+        numeric_modes: if i == 1 { vec!["f16-accumulate".into()] } else { Vec::new() },
         worst: Some(Worst {
             output: 0,
             index: vec![3, 1],

@@ -31,6 +31,8 @@ pub struct Options {
     pub level: Level,
     /// Ids, prefixes or globs of cases; none stands for all of the level.
     pub patterns: Vec<String>,
+    /// The seed of the data of every operation; none stands for the seeds of the suite (1).
+    pub seed: Option<u64>,
     /// Which kernels run.
     pub kernels: Kernels,
     /// How often the selector's choice runs; every run must give the same bits.
@@ -62,7 +64,7 @@ impl Options {
             Level::Quick => (2, 1, Kernels::Sampled),
             Level::Full => (3, 3, Kernels::All),
         };
-        Options { level, patterns: Vec::new(), kernels, repeats, other_repeats, time_limit: None }
+        Options { level, patterns: Vec::new(), seed: None, kernels, repeats, other_repeats, time_limit: None }
     }
 
     /// Only the cases with these ids, prefixes or globs, and every kernel for each of them.
@@ -72,6 +74,13 @@ impl Options {
             self.kernels = Kernels::All;
         }
         self.patterns = patterns;
+        self
+    }
+
+    /// The same cases with other data.
+    #[must_use]
+    pub fn with_seed(mut self, seed: Option<u64>) -> Options {
+        self.seed = seed;
         self
     }
 
@@ -198,7 +207,8 @@ fn select(options: &Options) -> Vec<Item> {
         let fits = |p: &String| if p.contains('*') { glob_matches(p, id) } else { id.starts_with(p.as_str()) };
         options.patterns.is_empty() || options.patterns.iter().any(fits)
     };
-    let mut items: Vec<Item> = cases.into_iter().map(|case| Item::Case(Box::new(case))).collect();
+    let reseeded = |case: Case| options.seed.map_or(case.clone(), |seed| case.with_seed(seed));
+    let mut items: Vec<Item> = cases.into_iter().map(|case| Item::Case(Box::new(reseeded(case)))).collect();
     items.extend(scenarios::ALL.iter().filter(|case| wanted(case.id)).map(Item::Program));
     #[cfg(not(target_family = "wasm"))]
     items.extend(wanted(concurrent::ID).then_some(Item::Concurrent));
@@ -229,6 +239,7 @@ fn blank_result(backend: &dyn Backend, id: &str, family: &str, dtype: &str) -> C
         status: Status::NotRun,
         detail: String::new(),
         ratio: None,
+        numeric_modes: Vec::new(),
         worst: None,
         input_hash: String::new(),
         output_hash: String::new(),

@@ -22,7 +22,10 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
     if arguments.devices.is_empty() && devices.iter().all(|d| d.id == "cpu") {
         eprintln!("{}\n", unisono::NO_ADAPTER_HELP);
     }
-    let options = Options::new(level).with_patterns(arguments.cases.clone()).with_seed(arguments.seed);
+    let options = Options::new(level)
+        .with_patterns(arguments.cases.clone())
+        .with_seed(arguments.seed)
+        .with_kernel(arguments.kernel.clone());
     let single = !arguments.cases.is_empty() && !arguments.quiet;
     let mut results = Vec::new();
     for summary in &devices {
@@ -30,6 +33,9 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
         let bar = output::progress(&format!("{} {}", summary.id, summary.api), arguments.quiet);
         let report = silently(|| check_device(&device, &options, &bar));
         bar.finish_and_clear();
+        if let Some(kernel) = arguments.kernel.as_ref().filter(|_| report.results.is_empty()) {
+            return Err(Usage(format!("no case of this run has a kernel named '{kernel}' on {}", summary.id)).into());
+        }
         if single {
             report.results.iter().for_each(print_result);
         }

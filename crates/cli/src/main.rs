@@ -59,6 +59,9 @@ pub(crate) struct CheckArguments {
     /// Run with other data: the seed of every case of an operation.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+    /// Run only this kernel of each case.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) kernel: Option<String>,
     /// Write report.json and report.html to this directory.
     #[arg(long, value_name = "DIR")]
     pub(crate) report: Option<PathBuf>,

@@ -45,6 +45,7 @@ fn bad_usage_exits_with_2() {
     fails(&["frobnicate"], 2, &["frobnicate"]);
     fails(&["generate"], 2, &["--prompt"]);
     fails(&["check", "--device", "cpu", "--case", "no/such:case"], 2, &["no/such:case"]);
+    fails(&["check", "--device", "cpu", "--case", "add/", "--kernel", "no_such"], 2, &["no_such", "cpu"]);
     fails(&["generate", "--prompt", "x", "--device", "cpu", "--max-tokens", "0"], 2, &["--max-tokens"]);
 }
 

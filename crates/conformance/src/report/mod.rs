@@ -210,7 +210,10 @@ pub struct CaseResult {
     pub output_hash: String,
     /// Seconds of the first run, from submission to its end.
     pub seconds: f64,
-    /// The command that runs this case again.
+    /// How many results the case has on this device: one per kernel that ran.
+    #[serde(default)]
+    pub kernels: usize,
+    /// The command that runs this case on this kernel again.
     pub reproduce: String,
     /// The expectation that decided the status, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]

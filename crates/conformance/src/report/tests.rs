@@ -37,6 +37,7 @@ fn report() -> Report {
         input_hash: "0123456789abcdef".into(),
         output_hash: String::new(),
         seconds: 1.5e-5,
+        kernels: 1,
         reproduce: "unisono check --device 'x' --case 'y'".into(),
         expectation: matches!(status, Status::ExpectedFail | Status::UnexpectedPass).then(|| ExpectedResult {
             entry: entry(),

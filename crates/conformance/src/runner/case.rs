@@ -49,12 +49,18 @@ struct Candidate {
 
 /// Runs `case` on every candidate kernel.
 pub(crate) async fn run_case(backend: &dyn Backend, case: &Case, options: &Options) -> Vec<CaseResult> {
-    let blank = blank_result(backend, case);
+    let blank = blank_result(case);
     let candidates = match catch(async { candidates(backend, case, options) }).await {
-        Ok(Ok(candidates)) => candidates,
+        Ok(Ok(mut candidates)) => {
+            candidates.retain(|c| options.kernel.as_ref().is_none_or(|kernel| *kernel == c.name));
+            candidates
+        }
         Ok(Err(result)) => return vec![CaseResult { status: result.0, detail: result.1, ..blank }],
         Err(panic) => return vec![CaseResult { status: Status::Error, detail: panic, ..blank }],
     };
+    if candidates.is_empty() {
+        return Vec::new();
+    }
     let prepared = match prepare(case) {
         Ok(prepared) => prepared,
         Err(e) => {
@@ -86,9 +92,9 @@ pub(crate) async fn run_case(backend: &dyn Backend, case: &Case, options: &Optio
 }
 
 /// A result of `case` that says nothing yet.
-pub(crate) fn blank_result(backend: &dyn Backend, case: &Case) -> CaseResult {
+pub(crate) fn blank_result(case: &Case) -> CaseResult {
     let informative = case.class == CaseClass::Informative;
-    let result = super::blank_result(backend, &case.id, case.family, case.dtype.name());
+    let result = super::blank_result(&case.id, case.family, case.dtype.name());
     CaseResult { informative, ..result }
 }
 
@@ -130,7 +136,7 @@ fn candidates(backend: &dyn Backend, case: &Case, options: &Options) -> Result<V
 }
 
 /// About one in three, the same ones on every machine.
-fn is_sampled(case: &str, kernel: &str) -> bool {
+pub(crate) fn is_sampled(case: &str, kernel: &str) -> bool {
     let mut hash = Fnv::new();
     hash.update(case.as_bytes());
     hash.update(kernel.as_bytes());

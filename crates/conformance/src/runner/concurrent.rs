@@ -23,7 +23,7 @@ const FAMILIES: [&str; 4] = ["matmul", "softmax", "rms_norm", "attention"];
 
 /// Runs the check.
 pub(crate) async fn run_concurrent(backend: &dyn Backend) -> CaseResult {
-    let mut result = super::blank_program_result(backend, ID);
+    let mut result = super::blank_program_result(ID);
     let start = web_time::Instant::now();
     let outcome = catch(async {
         let shared = single_threaded(backend).await?;
@@ -84,7 +84,7 @@ async fn one_thread(backend: &dyn Backend, thread: i32, references: &[Reference]
     for round in 0..ROUNDS {
         for case in scenarios::ALL {
             let scenario = (case.build)(thread * ROUNDS + round)?;
-            let mut result = super::blank_program_result(backend, case.id);
+            let mut result = super::blank_program_result(case.id);
             judge(backend, &scenario, &mut result).await?;
             if result.status != Status::Pass {
                 return Ok(Some(format!("thread {thread}: {}: {}", case.id, result.detail)));

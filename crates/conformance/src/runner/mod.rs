@@ -5,6 +5,7 @@
 //! case, never the run.
 
 mod case;
+mod command;
 #[cfg(not(target_family = "wasm"))]
 mod concurrent;
 mod exec;
@@ -35,6 +36,8 @@ pub struct Options {
     pub seed: Option<u64>,
     /// Which kernels run.
     pub kernels: Kernels,
+    /// Only the kernel of this name, where one is given.
+    pub kernel: Option<String>,
     /// How often the selector's choice runs; every run must give the same bits.
     pub repeats: u32,
     /// How often the other kernels run.
@@ -64,7 +67,16 @@ impl Options {
             Level::Quick => (2, 1, Kernels::Sampled),
             Level::Full => (3, 3, Kernels::All),
         };
-        Options { level, patterns: Vec::new(), seed: None, kernels, repeats, other_repeats, time_limit: None }
+        Options {
+            level,
+            patterns: Vec::new(),
+            seed: None,
+            kernels,
+            kernel: None,
+            repeats,
+            other_repeats,
+            time_limit: None,
+        }
     }
 
     /// Only the cases with these ids, prefixes or globs, and every kernel for each of them.
@@ -81,6 +93,13 @@ impl Options {
     #[must_use]
     pub fn with_seed(mut self, seed: Option<u64>) -> Options {
         self.seed = seed;
+        self
+    }
+
+    /// Only the kernel of this name, or [`DECOMPOSITION`]. A case without such a kernel has no result.
+    #[must_use]
+    pub fn with_kernel(mut self, kernel: Option<String>) -> Options {
+        self.kernel = kernel;
         self
     }
 
@@ -134,10 +153,10 @@ impl Item {
         }
     }
 
-    fn blank(&self, backend: &dyn Backend) -> CaseResult {
+    fn blank(&self) -> CaseResult {
         match self {
-            Item::Case(case) => case::blank_result(backend, case),
-            _ => blank_program_result(backend, self.id()),
+            Item::Case(case) => case::blank_result(case),
+            _ => blank_program_result(self.id()),
         }
     }
 }
@@ -162,12 +181,17 @@ pub async fn run_async(
         if let Some(limit) = options.time_limit.filter(|&limit| stopped.is_none() && start.elapsed() >= limit) {
             stopped = Some(format!("the time limit of {} s was reached", limit.as_secs()));
         }
-        let results = match &stopped {
+        let mut results = match &stopped {
             None => item.run(backend, options).await,
             Some(reason) => {
-                vec![CaseResult { status: Status::NotRun, detail: reason.clone(), ..item.blank(backend) }]
+                vec![CaseResult { status: Status::NotRun, detail: reason.clone(), ..item.blank() }]
             }
         };
+        let kernels = results.len();
+        for result in &mut results {
+            result.kernels = kernels;
+            result.reproduce = options.command(&backend.info().id, &result.id, &result.kernel);
+        }
         if stopped.is_none() && results.iter().any(|r| r.status == Status::Error) {
             stopped = lost(backend).await;
         }
@@ -228,7 +252,7 @@ pub fn case_list_hash(level: Level) -> String {
 }
 
 /// A result that says nothing yet.
-fn blank_result(backend: &dyn Backend, id: &str, family: &str, dtype: &str) -> CaseResult {
+fn blank_result(id: &str, family: &str, dtype: &str) -> CaseResult {
     CaseResult {
         id: id.to_string(),
         family: family.to_string(),
@@ -244,11 +268,12 @@ fn blank_result(backend: &dyn Backend, id: &str, family: &str, dtype: &str) -> C
         input_hash: String::new(),
         output_hash: String::new(),
         seconds: 0.0,
-        reproduce: format!("unisono check --device {} --case '{id}'", backend.info().id),
+        kernels: 1,
+        reproduce: String::new(),
         expectation: None,
     }
 }
 
-fn blank_program_result(backend: &dyn Backend, id: &str) -> CaseResult {
-    blank_result(backend, id, "program", "f32")
+fn blank_program_result(id: &str) -> CaseResult {
+    blank_result(id, "program", "f32")
 }

@@ -169,7 +169,7 @@ pub(crate) async fn judge(backend: &dyn Backend, scenario: &Scenario, result: &m
 
 /// Runs one program case.
 pub(crate) async fn run_program(backend: &dyn Backend, case: &ProgramCase) -> CaseResult {
-    let mut result = super::blank_program_result(backend, case.id);
+    let mut result = super::blank_program_result(case.id);
     let run = async {
         let scenario = (case.build)(1)?;
         judge(backend, &scenario, &mut result).await

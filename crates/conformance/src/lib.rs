@@ -31,6 +31,8 @@ mod check;
 mod data;
 mod glob;
 mod hash;
+#[cfg(all(feature = "libtest", not(target_family = "wasm")))]
+pub mod libtest;
 mod oracle;
 pub mod report;
 mod runner;
@@ -44,6 +46,6 @@ pub use report::{
     GroupOutcome, GroupResult, Host, ModelResult, Number, ProfileResult, ProfileVerdict, Report, Status, Summary,
     Worst, html,
 };
-#[cfg(not(target_family = "wasm"))]
-pub use runner::run;
 pub use runner::{DECOMPOSITION, Kernels, Options, Progress, case_ids, case_list_hash, run_async};
+#[cfg(not(target_family = "wasm"))]
+pub use runner::{run, run_case};

@@ -220,6 +220,15 @@ pub struct CaseResult {
     pub expectation: Option<ExpectedResult>,
 }
 
+impl fmt::Display for CaseResult {
+    /// One line: status, id, kernel, detail and the worst element.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} on {}: {}", self.status.name(), self.id, self.kernel, self.detail)?;
+        let Some(w) = &self.worst else { return Ok(()) };
+        write!(f, "; at {:?}: expected {}, actual {}, bound {}", w.index, w.expected, w.actual, w.bound)
+    }
+}
+
 /// An element of an output, as expected and as computed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Worst {

@@ -103,6 +103,14 @@ impl Options {
         self
     }
 
+    /// Only these families, by their [names](crate::families); `program` stands for the programs of
+    /// several steps. A name that no family has selects nothing.
+    #[must_use]
+    pub fn with_families<S: AsRef<str>>(mut self, families: impl IntoIterator<Item = S>) -> Options {
+        self.patterns = families.into_iter().map(|family| format!("{}/", family.as_ref())).collect();
+        self
+    }
+
     fn repeats_of(&self, selected: bool, large: bool) -> u32 {
         let most = match (large, selected) {
             (false, _) => u32::MAX,
@@ -127,7 +135,7 @@ pub struct Progress<'a> {
 }
 
 /// A member of the run list.
-enum Item {
+pub(crate) enum Item {
     Case(Box<Case>),
     Program(&'static scenarios::ProgramCase),
     #[cfg(not(target_family = "wasm"))]
@@ -135,7 +143,7 @@ enum Item {
 }
 
 impl Item {
-    fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         match self {
             Item::Case(case) => &case.id,
             Item::Program(case) => case.id,
@@ -144,7 +152,7 @@ impl Item {
         }
     }
 
-    async fn run(&self, backend: &dyn Backend, options: &Options) -> Vec<CaseResult> {
+    pub(crate) async fn run(&self, backend: &dyn Backend, options: &Options) -> Vec<CaseResult> {
         match self {
             Item::Case(case) => case::run_case(backend, case, options).await,
             Item::Program(case) => vec![program::run_program(backend, case).await],
@@ -165,6 +173,13 @@ impl Item {
 #[cfg(not(target_family = "wasm"))]
 pub fn run(backend: &dyn Backend, options: &Options, progress: &mut dyn FnMut(&Progress<'_>)) -> DeviceReport {
     pollster::block_on(run_async(backend, options, progress))
+}
+
+/// Runs one case on the kernels that `options` ask for, one result each, blocking. The case need not
+/// be of the suite's list.
+#[cfg(not(target_family = "wasm"))]
+pub fn run_case(backend: &dyn Backend, case: &Case, options: &Options) -> Vec<CaseResult> {
+    pollster::block_on(case::run_case(backend, case, options))
 }
 
 /// Runs the suite on `backend`. `progress` is called after each case.
@@ -221,7 +236,7 @@ pub fn case_ids(options: &Options) -> Vec<String> {
     select(options).iter().map(|item| item.id().to_string()).collect()
 }
 
-fn select(options: &Options) -> Vec<Item> {
+pub(crate) fn select(options: &Options) -> Vec<Item> {
     let cases: Vec<Case> = if options.patterns.is_empty() {
         suite(options.level)
     } else {

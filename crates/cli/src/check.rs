@@ -5,6 +5,7 @@ use std::panic::{self, PanicHookInfo};
 use anyhow::Result;
 use indicatif::ProgressBar;
 use unisono::{Device, DeviceSummary};
+use unisono_conformance::fingerprint::fingerprint;
 use unisono_conformance::report::{CaseResult, DeviceReport, Report, Status};
 use unisono_conformance::{Options, case_ids, run as run_suite};
 
@@ -31,10 +32,13 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
     for summary in &devices {
         let device = summary.open()?;
         let bar = output::progress(&format!("{} {}", summary.id, summary.api), arguments.quiet);
-        let report = silently(|| check_device(&device, &options, &bar));
+        let mut report = silently(|| check_device(&device, &options, &bar));
         bar.finish_and_clear();
         if let Some(kernel) = arguments.kernel.as_ref().filter(|_| report.results.is_empty()) {
             return Err(Usage(format!("no case of this run has a kernel named '{kernel}' on {}", summary.id)).into());
+        }
+        if arguments.fingerprint {
+            report.fingerprint = Some(silently(|| fingerprint(&**device.backend()))?);
         }
         if single {
             report.results.iter().for_each(print_result);

@@ -5,6 +5,7 @@
 
 mod check;
 mod devices;
+mod fingerprint;
 mod generate;
 mod job;
 mod ops;
@@ -39,6 +40,9 @@ enum Command {
     Check(CheckArguments),
     /// Show which device runs which operation on which element type, from results.
     Ops(OpsArguments),
+    /// Show what each device does with numbers: rounding, subnormals, the order of sums, errors of
+    /// functions.
+    Fingerprint(FingerprintArguments),
     /// Generate text with a model.
     Generate(GenerateArguments),
 }
@@ -68,6 +72,9 @@ pub(crate) struct CheckArguments {
     /// Print only failures and one line per device.
     #[arg(long)]
     pub(crate) quiet: bool,
+    /// Put the numeric fingerprint of each device into the report.
+    #[arg(long)]
+    pub(crate) fingerprint: bool,
 }
 
 /// Arguments of `ops`.
@@ -86,6 +93,24 @@ pub(crate) struct OpsArguments {
     /// Print a page in Markdown.
     #[arg(long)]
     pub(crate) markdown: bool,
+}
+
+/// Arguments of `fingerprint`.
+#[derive(Args)]
+pub(crate) struct FingerprintArguments {
+    /// Device to ask: an id, a vendor, an API, part of a name, or `auto`. Repeatable; every device
+    /// of the machine if absent.
+    #[arg(long = "device", value_name = "NAME")]
+    pub(crate) devices: Vec<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Ask this often, and fail where an answer changes.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) runs: u32,
+    /// Print what each answer rests on.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) details: bool,
 }
 
 /// Arguments of `generate`.
@@ -137,6 +162,7 @@ fn main() -> ExitCode {
         Some(Command::Devices { json }) => devices::run(json),
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Ops(arguments)) => ops::run(&arguments),
+        Some(Command::Fingerprint(arguments)) => fingerprint::run(&arguments),
         Some(Command::Generate(arguments)) => generate::run(&arguments),
     };
     match result {

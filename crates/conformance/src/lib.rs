@@ -29,6 +29,7 @@ mod case;
 mod cases;
 mod check;
 mod data;
+pub mod fingerprint;
 mod glob;
 mod hash;
 #[cfg(all(feature = "libtest", not(target_family = "wasm")))]
@@ -40,6 +41,7 @@ mod runner;
 pub use case::{Case, CaseClass, DataClass, Level, families, find, suite};
 pub use check::{Expected, Mismatch, Outcome, check};
 pub use data::{POISON_BYTE, decode, read_integers, read_logical};
+pub use fingerprint::{Fingerprint, Trait};
 pub use glob::glob_matches;
 pub use report::{
     CaseResult, DeviceFacts, DeviceReport, ExpectationEntry, ExpectationKind, ExpectationResult, ExpectedResult,

@@ -12,7 +12,7 @@ pub(crate) use block_fill::Scales;
 pub(crate) use blocks::{E2M1, e8m0};
 pub use convert::{decode, read_integers, read_logical};
 pub(crate) use convert::{encode, f32_to_bf16_bits, f32_to_f16_bits, for_each_position};
-pub(crate) use fill::{Fill, fill_bytes};
+pub(crate) use fill::{Fill, fill_bytes, power_of_two};
 
 /// What fills the gaps between strided elements: every byte 0xFF, which is a NaN in each
 /// floating-point type and an index out of any range.

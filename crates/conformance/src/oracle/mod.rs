@@ -135,6 +135,11 @@ pub(crate) fn evaluate(desc: &OpDesc, inputs: &[Vec<u8>], initial: &[Option<Vec<
     })
 }
 
+/// The exact value of a function of one number.
+pub(crate) fn function(op: unisono_core::op::UnaryOp, x: f64) -> f64 {
+    elementwise::apply(op, x).value
+}
+
 /// Whether a cast between plain types has an integer or a truth value on one side.
 fn casts_integers(from: unisono_core::DType, to: unisono_core::DType) -> bool {
     let plain = !from.is_block() && !to.is_block();

@@ -31,6 +31,9 @@ pub struct DeviceReport {
     /// What became of the expectations about this device, where there are any.
     #[serde(default)]
     pub expectations: Vec<ExpectationResult>,
+    /// What the device does with numbers, where the caller asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<crate::fingerprint::Fingerprint>,
 }
 
 impl DeviceReport {
@@ -50,6 +53,7 @@ impl DeviceReport {
             groups: Vec::new(),
             profiles: Vec::new(),
             expectations: Vec::new(),
+            fingerprint: None,
         }
     }
 

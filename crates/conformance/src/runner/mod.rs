@@ -8,7 +8,7 @@ mod case;
 mod command;
 #[cfg(not(target_family = "wasm"))]
 mod concurrent;
-mod exec;
+pub(crate) mod exec;
 mod program;
 mod scenarios;
 

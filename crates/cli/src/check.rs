@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
         println!("{}, {} kernels built", summary_line(summary, &report), device.counters().kernels);
         results.push(report);
     }
-    let report = reports::assemble(level, results);
+    let report = reports::assemble(&options, results);
     if let Some(directory) = &arguments.report {
         reports::write(&report, directory)?;
     }

@@ -47,7 +47,7 @@ pub(crate) fn run() -> Result<Outcome> {
     unopened.iter().for_each(|line| println!("{} {line}", output::verdict(false)));
 
     let all_opened = unopened.is_empty();
-    let report = reports::assemble(Level::Quick, checked.into_iter().map(|c| c.report).collect());
+    let report = reports::assemble(&Options::new(Level::Quick), checked.into_iter().map(|c| c.report).collect());
     println!();
     reports::write(&report, Path::new(REPORT)).context("the report could not be written")?;
     Ok(if all_opened { outcome(&report) } else { Outcome::Failed })

@@ -5,12 +5,15 @@
 
 mod check;
 mod devices;
+mod diff;
 mod fingerprint;
 mod generate;
 mod job;
 mod ops;
 mod output;
+mod replay;
 mod reports;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,6 +46,12 @@ enum Command {
     /// Show what each device does with numbers: rounding, subnormals, the order of sums, errors of
     /// functions.
     Fingerprint(FingerprintArguments),
+    /// Compare two reports: what fails now, what is fixed, missing, less exact or has other bits.
+    Diff(diff::DiffArguments),
+    /// Check a report against itself and the suite: whether it was edited, or is not complete.
+    Verify(verify::VerifyArguments),
+    /// Run the results of a report again and compare status and bits.
+    Replay(replay::ReplayArguments),
     /// Generate text with a model.
     Generate(GenerateArguments),
 }
@@ -66,7 +75,7 @@ pub(crate) struct CheckArguments {
     /// Run only this kernel of each case.
     #[arg(long, value_name = "NAME")]
     pub(crate) kernel: Option<String>,
-    /// Write report.json and report.html to this directory.
+    /// Write the report in every form (JSON, HTML, JUnit XML, CSV, Markdown, badge) to this directory.
     #[arg(long, value_name = "DIR")]
     pub(crate) report: Option<PathBuf>,
     /// Print only failures and one line per device.
@@ -163,6 +172,9 @@ fn main() -> ExitCode {
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Ops(arguments)) => ops::run(&arguments),
         Some(Command::Fingerprint(arguments)) => fingerprint::run(&arguments),
+        Some(Command::Diff(arguments)) => diff::run(&arguments),
+        Some(Command::Verify(arguments)) => verify::run(&arguments),
+        Some(Command::Replay(arguments)) => replay::run(&arguments),
         Some(Command::Generate(arguments)) => generate::run(&arguments),
     };
     match result {

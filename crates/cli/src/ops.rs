@@ -2,11 +2,10 @@
 //! reports on disk, or of a run of the suite now.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use unisono_conformance::Options;
 use unisono_conformance::report::{OpTable, Report, device_title};
-use unisono_conformance::{Level, Options};
 
 use crate::{OpsArguments, Outcome, check, output, reports};
 
@@ -14,7 +13,7 @@ pub(crate) fn run(arguments: &OpsArguments) -> Result<Outcome> {
     let found: Vec<Report> = if arguments.reports.is_empty() {
         vec![measure(arguments)?]
     } else {
-        arguments.reports.iter().map(|path| read(path)).collect::<Result<_>>()?
+        arguments.reports.iter().map(|path| reports::read(path)).collect::<Result<_>>()?
     };
     let table = OpTable::new(&found);
     if arguments.markdown {
@@ -26,21 +25,16 @@ pub(crate) fn run(arguments: &OpsArguments) -> Result<Outcome> {
     Ok(if passed { Outcome::Passed } else { Outcome::Failed })
 }
 
-fn read(path: &Path) -> Result<Report> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Report::from_json(&text).with_context(|| format!("{} is no report", path.display()))
-}
-
 fn measure(arguments: &OpsArguments) -> Result<Report> {
-    let level: Level = arguments.level.into();
+    let options = Options::new(arguments.level.into());
     let mut results = Vec::new();
     for summary in check::chosen(&arguments.devices)? {
         let device = summary.open()?;
         let bar = output::progress(&format!("{} {}", summary.id, summary.api), false);
-        results.push(check::silently(|| check::check_device(&device, &Options::new(level), &bar)));
+        results.push(check::silently(|| check::check_device(&device, &options, &bar)));
         bar.finish_and_clear();
     }
-    Ok(reports::assemble(level, results))
+    Ok(reports::assemble(&options, results))
 }
 
 fn print(table: &OpTable) {

@@ -1,30 +1,63 @@
-//! Reports on disk: what the suite returned, with date, host and commit.
+//! Reports on disk: what the suite returned, with date, host and commit, in every form.
 
 use std::fs;
 use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
-use unisono_conformance::Level;
-use unisono_conformance::report::{DeviceReport, Host, Report, html};
+use unisono_conformance::Options;
+use unisono_conformance::report::{DeviceReport, Host, Report, badge, csv, html, junit, markdown};
 
-/// The report over the devices that ran.
-pub(crate) fn assemble(level: Level, devices: Vec<DeviceReport>) -> Report {
-    let host = Host { cpu: unisono::cpu::cpu_name(), ..Host::from_target() };
-    let mut report = Report::new(level, host, devices);
+use crate::output::Usage;
+
+/// The report over the devices that ran with `options`.
+pub(crate) fn assemble(options: &Options, devices: Vec<DeviceReport>) -> Report {
+    let system = os_info::get();
+    let host = Host { os: system.to_string(), cpu: unisono::cpu::cpu_name(), ..Host::from_target() };
+    let mut report = Report::new(options.level, host, devices).with_options(options);
     report.commit = Some(env!("UNISONO_COMMIT").to_owned()).filter(|c| !c.is_empty());
-    report.date = Some(humantime::format_rfc3339_seconds(SystemTime::now()).to_string());
+    report.commit_date = Some(env!("UNISONO_COMMIT_DATE").to_owned()).filter(|d| !d.is_empty());
+    report.dirty = env!("UNISONO_DIRTY").parse().ok();
+    report.date = Some(now());
     report
 }
 
-/// Writes `report.json` and `report.html` and says so.
+/// The time as reports write it.
+pub(crate) fn now() -> String {
+    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+}
+
+/// Writes the report in every form and says so.
 pub(crate) fn write(report: &Report, directory: &Path) -> Result<()> {
     fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
-    let json = report.to_json().context("cannot write the report as JSON")?;
-    for (name, text) in [("report.json", json), ("report.html", html::render(report))] {
+    let mut report = report.clone();
+    report.seal()?;
+    let badge = serde_json::to_string_pretty(&badge(&report)).context("cannot write the badge")?;
+    let files = [
+        ("report.json", report.to_json()?),
+        ("report.html", html::render(&report)),
+        ("report.junit.xml", junit::render(&report)?),
+        ("report.csv", csv::render(&report)?),
+        ("report.md", markdown::render(&report)),
+        ("badge.json", badge),
+    ];
+    let mut names = Vec::new();
+    for (name, text) in files {
         let path = directory.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        println!("wrote {}", path.display());
+        names.push(name);
     }
+    println!("wrote {} to {}", names.join(", "), directory.display());
     Ok(())
+}
+
+/// The text of a report's file. A file that is not there is bad usage.
+pub(crate) fn text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(|e| Usage(format!("cannot read {}: {e}", path.display())).into())
+}
+
+/// Reads a report. A file that is none, or that a newer program wrote, is bad usage.
+pub(crate) fn read(path: &Path) -> Result<Report> {
+    let text = text(path)?;
+    Report::from_json(&text).map_err(|e| Usage(format!("{} cannot be read as a report: {e}", path.display())).into())
 }

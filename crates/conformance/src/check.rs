@@ -75,7 +75,7 @@ pub(crate) fn max_finite(dtype: DType) -> f64 {
 
 impl Expected {
     /// error/bound of `actual` at `index`: above 1, or infinite, is a failure.
-    fn ratio(&self, index: usize, actual: f64, bound: f64, dtype: DType) -> f64 {
+    pub(crate) fn ratio(&self, index: usize, actual: f64, bound: f64, dtype: DType) -> f64 {
         let value = self.values[index];
         if bound == f64::INFINITY || (value.is_nan() && actual.is_nan()) {
             return 0.0;

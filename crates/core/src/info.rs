@@ -91,6 +91,8 @@ pub struct DeviceInfo {
     pub limits: BTreeMap<String, u64>,
     /// Optional features that are in use (`shader-f16`, `avx2`, …).
     pub features: Vec<String>,
+    /// Optional features that the backend asks its devices for; `features` are those it got.
+    pub features_asked: Vec<String>,
     /// Ways in which it computes less accurately than the contract asks for. Empty unless declared.
     pub numeric_modes: Vec<NumericMode>,
     /// Further facts for reports: versions of libraries, checks on or off.
@@ -116,6 +118,7 @@ impl DeviceInfo {
             subgroup_sizes: None,
             limits: BTreeMap::new(),
             features: Vec::new(),
+            features_asked: Vec::new(),
             numeric_modes: Vec::new(),
             properties: BTreeMap::new(),
         }

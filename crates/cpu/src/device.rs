@@ -20,6 +20,7 @@ pub(crate) fn describe(simd: Simd, threads: usize) -> DeviceInfo {
     info.memory = memory();
     info.max_buffer_bytes = info.memory.unwrap_or(isize::MAX as u64);
     info.features = simd.features().iter().map(|&f| f.to_owned()).collect();
+    info.features_asked.clone_from(&info.features);
     info.properties.insert("threads".to_owned(), threads.to_string());
     info.properties.insert("simd".to_owned(), simd.features().join("+"));
     info.properties.insert("architecture".to_owned(), std::env::consts::ARCH.to_owned());

@@ -18,6 +18,14 @@ const WANTED: [(wgpu::Features, &str); 4] = [
     (wgpu::Features::PIPELINE_CACHE, "pipeline-cache"),
 ];
 
+/// Names of the optional features that a device with `options` is asked for.
+pub(crate) fn wanted_features(options: &WgpuOptions) -> Vec<String> {
+    if options.default_limits {
+        return Vec::new();
+    }
+    WANTED.iter().map(|(_, name)| (*name).to_owned()).collect()
+}
+
 /// A wgpu device with its queue.
 #[derive(Debug)]
 pub(crate) struct Gpu {

@@ -53,6 +53,7 @@ pub(crate) fn describe(
     info.subgroup_sizes = caps.subgroups;
     info.limits = limits(&gpu.limits).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     info.features = gpu.feature_names();
+    info.features_asked = crate::device::wanted_features(options);
     let on_off = |on: bool| if on { "on" } else { "off" };
     let properties = [
         ("wgpu", crate::WGPU_VERSION),

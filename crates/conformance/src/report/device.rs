@@ -182,8 +182,11 @@ pub struct DeviceFacts {
     pub subgroup_sizes: Option<(u32, u32)>,
     /// Limits by name.
     pub limits: BTreeMap<String, u64>,
-    /// Optional features in use.
+    /// Optional features that were granted and are in use.
     pub features: Vec<String>,
+    /// Optional features that the backend asks for.
+    #[serde(default)]
+    pub features_asked: Vec<String>,
     /// The numeric modes that the device declares, by name.
     #[serde(default)]
     pub numeric_modes: Vec<String>,
@@ -211,6 +214,7 @@ impl DeviceFacts {
             subgroup_sizes: info.subgroup_sizes,
             limits: info.limits.clone(),
             features: info.features.clone(),
+            features_asked: info.features_asked.clone(),
             numeric_modes: info.numeric_modes.iter().map(|m| m.name().to_string()).collect(),
             properties: info.properties.clone(),
         }

@@ -1,48 +1,86 @@
 //! What a run has shown, as data: the JSON of a report is the source, every other form is
 //! rendered from it.
 //!
-//! The schema is versioned; a reader refuses a newer one instead of misreading it. Nothing here
-//! reads a clock, a file or the environment: the caller passes date and commit.
+//! The schema is versioned and published (`docs/report.schema.json`); a reader refuses a newer one
+//! instead of misreading it. Nothing here reads a clock, a file or the environment: the caller
+//! passes date and commit.
 
+mod badge;
+#[cfg(feature = "formats")]
+pub mod csv;
 mod device;
+mod diff;
+mod digest;
 mod expected;
 mod groups;
 pub mod html;
+#[cfg(feature = "formats")]
+pub mod junit;
+pub mod markdown;
 mod number;
 mod ops;
 mod profiles;
+mod verify;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use badge::badge;
 pub use device::{DeviceFacts, DeviceReport, ModelResult, Summary};
+pub use diff::{Change, ChangeKind, DeviceDifference, DiffOptions, Difference, FactChange, diff};
+pub use digest::digest;
 pub use expected::{ExpectationEntry, ExpectationKind, ExpectationResult, ExpectedResult};
 pub use groups::{GroupOutcome, GroupResult};
 pub use number::Number;
 pub use ops::{OpCell, OpRow, OpTable, device_title};
 pub use profiles::{ProfileResult, ProfileVerdict};
+pub use verify::{Problem, Verification, VerifyOptions, verify};
 
 /// The version of the JSON schema that this crate writes.
-pub const SCHEMA_VERSION: u32 = 1;
+///
+/// Version 1 had no digest, no verdict and no selection; it is still read.
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Everything that one run of the suite has shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// See [`SCHEMA_VERSION`].
     pub schema_version: u32,
+    /// [`digest()`] of everything else; [`to_json`](Report::to_json) writes it anew.
+    #[serde(default)]
+    pub digest: String,
+    /// Whether every device passed, as [`passed`](Report::passed) says;
+    /// [`to_json`](Report::to_json) writes it anew.
+    #[serde(default)]
+    pub verdict: Verdict,
     /// Version of this crate.
     pub version: String,
     /// The commit it was built from, where the caller knows it.
     pub commit: Option<String>,
-    /// When it ran, as the caller writes dates.
+    /// Whether files differed from that commit, where the caller knows it.
+    #[serde(default)]
+    pub dirty: Option<bool>,
+    /// When that commit was made: RFC 3339, in UTC, to the second.
+    #[serde(default)]
+    pub commit_date: Option<String>,
+    /// When the run ended: RFC 3339, in UTC, to the second.
     pub date: Option<String>,
     /// Where it ran.
     pub host: Host,
     /// `quick` or `full`.
     pub level: String,
-    /// Hash of the ids of all cases of that level: two reports with the same hash ran the same
-    /// list.
+    /// Ids, prefixes or globs of the cases that ran; empty where the whole level did.
+    #[serde(default)]
+    pub patterns: Vec<String>,
+    /// The only kernel that ran, where the run was restricted to one.
+    #[serde(default)]
+    pub kernel: Option<String>,
+    /// The seed of the data, where it is not the suite's own.
+    #[serde(default)]
+    pub seed: Option<u64>,
+    /// FNV-1a over the ids of all cases of that level, each followed by a line feed: two reports
+    /// with the same hash are about the same list.
     pub case_list_hash: String,
     /// One per device, in the order they ran.
     pub devices: Vec<DeviceReport>,
@@ -51,8 +89,11 @@ pub struct Report {
 /// The computer that the suite ran on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
-    /// Operating system.
+    /// Operating system, with its version where the caller knows it.
     pub os: String,
+    /// The architecture that the program was built for.
+    #[serde(default)]
+    pub arch: String,
     /// Processor, by name where the caller knows it, else its architecture.
     pub cpu: String,
 }
@@ -60,7 +101,8 @@ pub struct Host {
 impl Host {
     /// What the compiler knows: the operating system and the architecture.
     pub fn from_target() -> Host {
-        Host { os: std::env::consts::OS.to_string(), cpu: std::env::consts::ARCH.to_string() }
+        let arch = std::env::consts::ARCH.to_string();
+        Host { os: std::env::consts::OS.to_string(), cpu: arch.clone(), arch }
     }
 }
 
@@ -69,24 +111,55 @@ impl Report {
     pub fn new(level: crate::Level, host: Host, devices: Vec<DeviceReport>) -> Report {
         Report {
             schema_version: SCHEMA_VERSION,
+            digest: String::new(),
+            verdict: Verdict::Fail,
             version: env!("CARGO_PKG_VERSION").to_string(),
             commit: None,
+            dirty: None,
+            commit_date: None,
             date: None,
             host,
             level: level.name().to_string(),
+            patterns: Vec::new(),
+            kernel: None,
+            seed: None,
             case_list_hash: crate::runner::case_list_hash(level),
             devices,
         }
     }
 
-    /// Whether no counted case of any device failed and every one ran.
-    pub fn passed(&self) -> bool {
-        self.devices.iter().all(DeviceReport::passed)
+    /// The same report, as one of a run with `options`: what they select is noted.
+    #[must_use]
+    pub fn with_options(mut self, options: &crate::Options) -> Report {
+        self.patterns.clone_from(&options.patterns);
+        self.kernel.clone_from(&options.kernel);
+        self.seed = options.seed;
+        self
     }
 
-    /// As JSON, indented.
+    /// Whether only selected cases or one kernel ran, and not the level with its own data.
+    pub fn is_partial(&self) -> bool {
+        !self.patterns.is_empty() || self.kernel.is_some()
+    }
+
+    /// Whether there is a device, no counted case of any failed and every one ran.
+    pub fn passed(&self) -> bool {
+        !self.devices.is_empty() && self.devices.iter().all(DeviceReport::passed)
+    }
+
+    /// Writes verdict and digest from the content as it is now.
+    pub fn seal(&mut self) -> Result<(), ReportError> {
+        self.verdict = if self.passed() { Verdict::Pass } else { Verdict::Fail };
+        let document = serde_json::to_value(&*self).map_err(|e| ReportError(e.to_string()))?;
+        self.digest = digest(&document)?;
+        Ok(())
+    }
+
+    /// As JSON, indented, with verdict and digest.
     pub fn to_json(&self) -> Result<String, ReportError> {
-        serde_json::to_string_pretty(self).map_err(|e| ReportError(e.to_string()))
+        let mut sealed = self.clone();
+        sealed.seal()?;
+        serde_json::to_string_pretty(&sealed).map_err(|e| ReportError(e.to_string()))
     }
 
     /// From JSON; refuses a schema that is newer than this crate.
@@ -105,6 +178,17 @@ impl Report {
         }
         serde_json::from_str(text).map_err(wrap)
     }
+}
+
+/// How a whole report ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Every device passed.
+    Pass,
+    /// Something failed, or nothing ran.
+    #[default]
+    Fail,
 }
 
 /// A report that cannot be read or written.

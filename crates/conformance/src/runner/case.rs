@@ -16,8 +16,8 @@ pub const DECOMPOSITION: &str = "decomposition";
 /// A case with its data and the oracle's answer: evaluated once, used by every kernel.
 pub(crate) struct Prepared {
     pub(crate) tensors: Tensors,
-    expected: Vec<Expected>,
-    input_hash: String,
+    pub(crate) expected: Vec<Expected>,
+    pub(crate) input_hash: String,
 }
 
 /// Generates the data of `case` and asks the oracle.

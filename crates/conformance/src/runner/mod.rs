@@ -19,6 +19,9 @@ use unisono_core::Backend;
 use web_time::Instant;
 
 pub use case::DECOMPOSITION;
+pub(crate) use case::{is_sampled, prepare};
+pub(crate) use program::scenario_hashes;
+pub(crate) use scenarios::ProgramCase;
 
 use crate::case::{Case, Level, find, suite};
 use crate::glob::glob_matches;

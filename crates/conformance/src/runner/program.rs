@@ -145,17 +145,26 @@ fn first_difference(host: &[HostBuffer], device: &[Vec<u8>]) -> Option<Worst> {
     })
 }
 
+fn hash(buffers: &mut dyn Iterator<Item = &[u8]>) -> String {
+    let mut hash = Fnv::new();
+    buffers.for_each(|bytes| hash.update(bytes));
+    hash.hex()
+}
+
+/// The hashes of the buffers of a program case, before it runs and after it ran on the host.
+pub(crate) fn scenario_hashes(case: &ProgramCase) -> Result<(String, String)> {
+    let scenario = (case.build)(1)?;
+    let after = scenario.on_host()?;
+    let before = hash(&mut scenario.buffers.iter().map(|b| b.bytes.as_slice()));
+    Ok((before, hash(&mut after.iter().map(|b| b.bytes.as_slice()))))
+}
+
 /// Runs a scenario on the device and judges it.
 pub(crate) async fn judge(backend: &dyn Backend, scenario: &Scenario, result: &mut CaseResult) -> Result<()> {
     let host = scenario.on_host()?;
     let start = web_time::Instant::now();
     let device = scenario.on_device(backend).await?;
     result.seconds = start.elapsed().as_secs_f64();
-    let hash = |buffers: &mut dyn Iterator<Item = &[u8]>| {
-        let mut hash = Fnv::new();
-        buffers.for_each(|bytes| hash.update(bytes));
-        hash.hex()
-    };
     result.input_hash = hash(&mut scenario.buffers.iter().map(|b| b.bytes.as_slice()));
     result.output_hash = hash(&mut device.iter().map(Vec::as_slice));
     result.worst = first_difference(&host, &device);

@@ -1,0 +1,357 @@
+//! What changed from one report to another: new failures, fixes, missing and added results, error
+//! that grew, bits that changed.
+//!
+//! Devices are compared by id, or as the caller pairs them; results by case and kernel. Where the
+//! device chooses another kernel for a case than before, its choices are compared with each other.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde::Serialize;
+
+use super::{CaseResult, DeviceReport, Report, ReportError, Status};
+
+/// How to compare.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DiffOptions {
+    /// Pairs of device ids, in the first report and in the second. Empty pairs devices of one id.
+    pub devices: Vec<(String, String)>,
+    /// Error/bound that grew by more than this factor is drift.
+    pub drift: f64,
+    /// A family whose results together take more than this factor longer, and a tenth of a second
+    /// more, is slower.
+    pub slower: f64,
+}
+
+impl Default for DiffOptions {
+    fn default() -> DiffOptions {
+        DiffOptions { devices: Vec::new(), drift: 2.0, slower: 2.0 }
+    }
+}
+
+/// What changed between two reports.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Difference {
+    /// Facts about the runs that differ: name, before, after.
+    pub facts: Vec<FactChange>,
+    /// One per pair of devices.
+    pub devices: Vec<DeviceDifference>,
+    /// Devices of the first report that the second lacks: a regression.
+    pub missing_devices: Vec<String>,
+    /// Devices of the second report that the first lacks.
+    pub added_devices: Vec<String>,
+    /// How many changes are regressions, missing devices included.
+    pub regressions: usize,
+}
+
+impl Difference {
+    /// Whether nothing became worse.
+    pub fn passed(&self) -> bool {
+        self.regressions == 0
+    }
+}
+
+/// A fact that is another one now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FactChange {
+    /// The field.
+    pub name: String,
+    /// In the first report.
+    pub before: String,
+    /// In the second.
+    pub after: String,
+}
+
+/// What changed on a device.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct DeviceDifference {
+    /// Its id in the first report.
+    pub before: String,
+    /// Its id in the second.
+    pub after: String,
+    /// Facts about it that differ.
+    pub facts: Vec<FactChange>,
+    /// Results that were compared.
+    pub compared: usize,
+    /// Results that are the same in status and bits.
+    pub identical: usize,
+    /// What changed, in the order of [`ChangeKind`] and of the first report.
+    pub changes: Vec<Change>,
+}
+
+/// A kind of change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// It fails and did not.
+    NewFailure,
+    /// The second report lacks the result.
+    Missing,
+    /// Another status, for the worse, and no failure.
+    Worse,
+    /// Error/bound grew by more than the factor.
+    Drift,
+    /// It failed and does not any more.
+    Fixed,
+    /// Another status, for the better or a failure of another kind.
+    OtherStatus,
+    /// Error/bound shrank by more than the factor.
+    LessError,
+    /// Another kernel is chosen.
+    OtherKernel,
+    /// The first report lacks the result.
+    Added,
+    /// Other output bits, with nothing else changed.
+    OtherBits,
+    /// A family takes longer by more than the factor. Times vary: a hint, not a regression.
+    Slower,
+}
+
+impl ChangeKind {
+    /// Every kind, in the order of reports.
+    pub const ALL: [ChangeKind; 11] = [
+        ChangeKind::NewFailure,
+        ChangeKind::Missing,
+        ChangeKind::Worse,
+        ChangeKind::Drift,
+        ChangeKind::Fixed,
+        ChangeKind::OtherStatus,
+        ChangeKind::LessError,
+        ChangeKind::OtherKernel,
+        ChangeKind::Added,
+        ChangeKind::OtherBits,
+        ChangeKind::Slower,
+    ];
+
+    /// The name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            ChangeKind::NewFailure => "new failure",
+            ChangeKind::Missing => "missing",
+            ChangeKind::Worse => "worse",
+            ChangeKind::Drift => "error drift",
+            ChangeKind::Fixed => "fixed",
+            ChangeKind::OtherStatus => "other status",
+            ChangeKind::LessError => "less error",
+            ChangeKind::OtherKernel => "other kernel",
+            ChangeKind::Added => "added",
+            ChangeKind::OtherBits => "other bits",
+            ChangeKind::Slower => "slower",
+        }
+    }
+
+    /// Whether it makes the comparison fail.
+    pub fn is_regression(self) -> bool {
+        matches!(self, ChangeKind::NewFailure | ChangeKind::Missing | ChangeKind::Worse | ChangeKind::Drift)
+    }
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// What kind.
+    pub kind: ChangeKind,
+    /// Whether it makes the comparison fail.
+    pub regression: bool,
+    /// The case; a family where it is about all of it.
+    pub id: String,
+    /// The kernel.
+    pub kernel: String,
+    /// Before: a status, a number or a hash.
+    pub before: String,
+    /// After.
+    pub after: String,
+    /// More, where there is more to say.
+    pub detail: String,
+}
+
+/// Compares two reports.
+///
+/// # Errors
+///
+/// If no device of one is in the other, or a pair names a device that a report lacks.
+pub fn diff(before: &Report, after: &Report, options: &DiffOptions) -> Result<Difference, ReportError> {
+    let find = |report: &Report, id: &str| report.devices.iter().position(|d| d.device.id == id);
+    let ids = |report: &Report| report.devices.iter().map(|d| d.device.id.clone()).collect::<Vec<_>>();
+    let mut pairs = Vec::new();
+    for (a, b) in &options.devices {
+        let missing = |id: &str, which: &str, report: &Report| {
+            ReportError(format!("the {which} report has no device '{id}'; it has {}", ids(report).join(", ")))
+        };
+        let a = find(before, a).ok_or_else(|| missing(a, "first", before))?;
+        pairs.push((a, find(after, b).ok_or_else(|| missing(b, "second", after))?));
+    }
+    let mut found = Difference { facts: runs(before, after), ..Difference::default() };
+    if options.devices.is_empty() {
+        pairs.extend(before.devices.iter().enumerate().filter_map(|(i, d)| Some((i, find(after, &d.device.id)?))));
+        let lacks = |report: &Report, other: &Report| {
+            ids(report).into_iter().filter(|id| find(other, id).is_none()).collect::<Vec<_>>()
+        };
+        found.missing_devices = lacks(before, after);
+        found.added_devices = lacks(after, before);
+    }
+    if pairs.is_empty() {
+        return Err(ReportError(format!(
+            "the reports have no device in common: {} and {}; pair them by name",
+            ids(before).join(", "),
+            ids(after).join(", ")
+        )));
+    }
+    found.devices = pairs.into_iter().map(|(a, b)| devices(&before.devices[a], &after.devices[b], options)).collect();
+    let changes = found.devices.iter().flat_map(|d| &d.changes);
+    found.regressions = changes.filter(|c| c.regression).count() + found.missing_devices.len();
+    Ok(found)
+}
+
+fn facts<const N: usize>(all: [(&str, String, String); N]) -> Vec<FactChange> {
+    let changed = all.into_iter().filter(|(_, before, after)| before != after);
+    changed.map(|(name, before, after)| FactChange { name: name.to_string(), before, after }).collect()
+}
+
+fn runs(a: &Report, b: &Report) -> Vec<FactChange> {
+    let of = |text: &Option<String>| text.clone().unwrap_or_default();
+    facts([
+        ("version", a.version.clone(), b.version.clone()),
+        ("commit", of(&a.commit), of(&b.commit)),
+        ("level", a.level.clone(), b.level.clone()),
+        ("patterns", a.patterns.join(" "), b.patterns.join(" ")),
+        ("kernel", of(&a.kernel), of(&b.kernel)),
+        ("seed", format!("{:?}", a.seed), format!("{:?}", b.seed)),
+        ("case_list_hash", a.case_list_hash.clone(), b.case_list_hash.clone()),
+        ("host.os", a.host.os.clone(), b.host.os.clone()),
+        ("host.cpu", a.host.cpu.clone(), b.host.cpu.clone()),
+    ])
+}
+
+fn devices(a: &DeviceReport, b: &DeviceReport, options: &DiffOptions) -> DeviceDifference {
+    let (x, y) = (&a.device, &b.device);
+    let features = |d: &super::DeviceFacts| d.features.join(" ");
+    let mut found = DeviceDifference {
+        before: x.id.clone(),
+        after: y.id.clone(),
+        facts: facts([
+            ("name", x.name.clone(), y.name.clone()),
+            ("api", x.api.clone(), y.api.clone()),
+            ("driver", x.driver.clone(), y.driver.clone()),
+            ("driver_version", x.driver_version.clone(), y.driver_version.clone()),
+            ("profile", x.profile.clone(), y.profile.clone()),
+            ("subgroup_sizes", format!("{:?}", x.subgroup_sizes), format!("{:?}", y.subgroup_sizes)),
+            ("features", features(x), features(y)),
+            ("numeric_modes", x.numeric_modes.join(" "), y.numeric_modes.join(" ")),
+        ]),
+        ..DeviceDifference::default()
+    };
+    let by_kernel: HashMap<(&str, &str), &CaseResult> =
+        b.results.iter().map(|r| ((r.id.as_str(), r.kernel.as_str()), r)).collect();
+    let chosen: HashMap<&str, &CaseResult> =
+        b.results.iter().filter(|r| r.selected).map(|r| (r.id.as_str(), r)).collect();
+    let known: HashSet<(&str, &str)> = a.results.iter().map(|r| (r.id.as_str(), r.kernel.as_str())).collect();
+    let mut matched: HashSet<(&str, &str)> = HashSet::new();
+    for old in &a.results {
+        let same = by_kernel.get(&(old.id.as_str(), old.kernel.as_str())).copied();
+        // The choice of now, unless it is compared with itself as one of the others of before.
+        let choice = || {
+            chosen.get(old.id.as_str()).copied().filter(|new| old.selected && !known.contains(&(&new.id, &new.kernel)))
+        };
+        match same.or_else(choice) {
+            Some(new) => {
+                matched.insert((&new.id, &new.kernel));
+                compare(old, new, options, &mut found);
+            }
+            None => found.push(ChangeKind::Missing, old, old.status.name(), "", &old.detail),
+        }
+    }
+    for new in b.results.iter().filter(|r| !matched.contains(&(r.id.as_str(), r.kernel.as_str()))) {
+        let kind = if new.status.is_failure() { ChangeKind::NewFailure } else { ChangeKind::Added };
+        found.push(kind, new, "", new.status.name(), &new.detail);
+    }
+    slower(a, b, options, &mut found);
+    found.changes.sort_by_key(|change| change.kind);
+    found
+}
+
+impl DeviceDifference {
+    fn push(&mut self, kind: ChangeKind, of: &CaseResult, before: &str, after: &str, detail: &str) {
+        self.changes.push(Change {
+            kind,
+            regression: kind.is_regression(),
+            id: of.id.clone(),
+            kernel: of.kernel.clone(),
+            before: before.to_string(),
+            after: after.to_string(),
+            detail: detail.to_string(),
+        });
+    }
+}
+
+/// How bad a status is, among those that are no failure.
+fn rank(status: Status) -> usize {
+    match status {
+        Status::Pass => 0,
+        Status::Info => 1,
+        Status::Warn => 2,
+        Status::ExpectedFail => 3,
+        Status::Unsupported => 4,
+        Status::UnexpectedPass | Status::NotRun | Status::Fail | Status::Error => 5,
+    }
+}
+
+fn compare(old: &CaseResult, new: &CaseResult, options: &DiffOptions, found: &mut DeviceDifference) {
+    found.compared += 1;
+    let changes = found.changes.len();
+    if old.kernel != new.kernel {
+        found.push(ChangeKind::OtherKernel, new, &old.kernel, &new.kernel, "");
+    }
+    if old.status != new.status {
+        let kind = match (old.status.is_failure(), new.status.is_failure()) {
+            (false, true) => ChangeKind::NewFailure,
+            (true, false) => ChangeKind::Fixed,
+            (false, false) if rank(new.status) > rank(old.status) => ChangeKind::Worse,
+            _ => ChangeKind::OtherStatus,
+        };
+        let detail = if new.detail.is_empty() { &old.detail } else { &new.detail };
+        found.push(kind, new, old.status.name(), new.status.name(), detail);
+    } else if let (Some(a), Some(b)) = (old.ratio, new.ratio)
+        && !new.informative
+    {
+        let (before, after) = (format!("{a:.4}"), format!("{b:.4}"));
+        if b.0 > a.0 * options.drift {
+            found.push(ChangeKind::Drift, new, &before, &after, "");
+        } else if a.0 > b.0 * options.drift {
+            found.push(ChangeKind::LessError, new, &before, &after, "");
+        }
+    }
+    if found.changes.len() > changes {
+        return;
+    }
+    if old.output_hash == new.output_hash {
+        found.identical += 1;
+    } else {
+        found.push(ChangeKind::OtherBits, new, &old.output_hash, &new.output_hash, "");
+    }
+}
+
+/// Families that take longer, over the results that both reports have.
+fn slower(a: &DeviceReport, b: &DeviceReport, options: &DiffOptions, found: &mut DeviceDifference) {
+    let new: HashMap<(&str, &str), f64> =
+        b.results.iter().map(|r| ((r.id.as_str(), r.kernel.as_str()), r.seconds)).collect();
+    let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    for r in &a.results {
+        if let Some(seconds) = new.get(&(r.id.as_str(), r.kernel.as_str())) {
+            let sum = sums.entry(&r.family).or_default();
+            *sum = (sum.0 + r.seconds, sum.1 + seconds);
+        }
+    }
+    for (family, (before, after)) in sums {
+        if after > before * options.slower && after > before + 0.1 {
+            found.changes.push(Change {
+                kind: ChangeKind::Slower,
+                regression: false,
+                id: family.to_string(),
+                kernel: String::new(),
+                before: format!("{before:.3} s"),
+                after: format!("{after:.3} s"),
+                detail: String::new(),
+            });
+        }
+    }
+}

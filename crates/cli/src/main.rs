@@ -13,6 +13,7 @@ mod ops;
 mod output;
 mod replay;
 mod reports;
+mod soundness;
 mod verify;
 
 use std::path::PathBuf;
@@ -52,6 +53,9 @@ enum Command {
     Verify(verify::VerifyArguments),
     /// Run the results of a report again and compare status and bits.
     Replay(replay::ReplayArguments),
+    /// Prove that the suite raises no false alarm: correct devices, emulated with every rounding that
+    /// WGSL admits, on random cases.
+    Soundness(soundness::SoundnessArguments),
     /// Generate text with a model.
     Generate(GenerateArguments),
 }
@@ -175,6 +179,7 @@ fn main() -> ExitCode {
         Some(Command::Diff(arguments)) => diff::run(&arguments),
         Some(Command::Verify(arguments)) => verify::run(&arguments),
         Some(Command::Replay(arguments)) => replay::run(&arguments),
+        Some(Command::Soundness(arguments)) => soundness::run_command(&arguments),
         Some(Command::Generate(arguments)) => generate::run(&arguments),
     };
     match result {

@@ -4,7 +4,9 @@
 //! sides of that argument: kernels that are correct in every way a device may choose, which must
 //! pass, and faults planted in kernels, which must be caught.
 //!
-//! [`emulated`] has kernels on the host whose order of summation and treatment of subnormal numbers
-//! can be chosen, and which can be made wrong in one way.
+//! [`emulated`] has kernels on the host whose order of summation and arithmetic
+//! can be chosen, and which can be made wrong in one way. [`soundness`] runs the correct ones on random
+//! cases.
 
 pub mod emulated;
+pub mod soundness;

@@ -10,7 +10,7 @@ use unisono_conformance::report::{CaseResult, DeviceReport, Report, Status};
 use unisono_conformance::{Options, case_ids, run as run_suite};
 
 use crate::output::{self, Usage};
-use crate::{CheckArguments, Outcome, reports};
+use crate::{CheckArguments, Outcome, mutants, reports};
 
 pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
     let level = arguments.level.into();
@@ -19,7 +19,14 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
             return Err(Usage(format!("no case of this level matches '{pattern}'")).into());
         }
     }
-    let devices = chosen(&arguments.devices)?;
+    let fault = match &arguments.plant {
+        Some(name) => Some(mutants::named(name, arguments.extra.as_deref())?),
+        None => None,
+    };
+    let devices = match &fault {
+        Some(fault) => mutants::devices_for(fault, &arguments.devices)?,
+        None => chosen(&arguments.devices)?,
+    };
     if arguments.devices.is_empty() && devices.iter().all(|d| d.id == "cpu") {
         eprintln!("{}\n", unisono::NO_ADAPTER_HELP);
     }
@@ -30,7 +37,10 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
     let single = !arguments.cases.is_empty() && !arguments.quiet;
     let mut results = Vec::new();
     for summary in &devices {
-        let device = summary.open()?;
+        let device = match &fault {
+            Some(fault) => Device::new(unisono_mutants::open(fault, &summary.id)?),
+            None => summary.open()?,
+        };
         let bar = output::progress(&format!("{} {}", summary.id, summary.api), arguments.quiet);
         let mut report = silently(|| check_device(&device, &options, &bar));
         bar.finish_and_clear();

@@ -9,6 +9,7 @@ mod diff;
 mod fingerprint;
 mod generate;
 mod job;
+mod mutants;
 mod ops;
 mod output;
 mod replay;
@@ -42,6 +43,8 @@ enum Command {
     },
     /// Run the conformance suite.
     Check(CheckArguments),
+    /// Plant faults into kernels and see that the suite finds each.
+    Mutants(MutantsArguments),
     /// Show which device runs which operation on which element type, from results.
     Ops(OpsArguments),
     /// Show what each device does with numbers: rounding, subnormals, the order of sums, errors of
@@ -82,12 +85,44 @@ pub(crate) struct CheckArguments {
     /// Write the report in every form (JSON, HTML, JUnit XML, CSV, Markdown, badge) to this directory.
     #[arg(long, value_name = "DIR")]
     pub(crate) report: Option<PathBuf>,
+    /// Plant this fault of `unisono mutants --list` into the device first.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) plant: Option<String>,
+    /// A file of further shader faults for --plant, in TOML.
+    #[arg(long, value_name = "FILE", requires = "plant")]
+    pub(crate) extra: Option<PathBuf>,
     /// Print only failures and one line per device.
     #[arg(long)]
     pub(crate) quiet: bool,
     /// Put the numeric fingerprint of each device into the report.
     #[arg(long)]
     pub(crate) fingerprint: bool,
+}
+
+/// Arguments of `mutants`.
+#[derive(Args)]
+pub(crate) struct MutantsArguments {
+    /// Print the faults instead of planting them.
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Only faults of this class.
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) class: Option<String>,
+    /// Only the fault of this name. Repeatable.
+    #[arg(long = "fault", value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// A file of further shader faults, in TOML.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) extra: Option<PathBuf>,
+    /// Device to plant them into; the CPU and the first adapter if absent.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) device: Option<String>,
+    /// Write mutants.json and mutants.md to this directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+    /// Show no progress.
+    #[arg(long)]
+    pub(crate) quiet: bool,
 }
 
 /// Arguments of `ops`.
@@ -174,6 +209,7 @@ fn main() -> ExitCode {
         None => job::run(),
         Some(Command::Devices { json }) => devices::run(json),
         Some(Command::Check(arguments)) => check::run(&arguments),
+        Some(Command::Mutants(arguments)) => mutants::run(&arguments),
         Some(Command::Ops(arguments)) => ops::run(&arguments),
         Some(Command::Fingerprint(arguments)) => fingerprint::run(&arguments),
         Some(Command::Diff(arguments)) => diff::run(&arguments),

@@ -48,6 +48,6 @@ pub use report::{
     GroupOutcome, GroupResult, Host, ModelResult, Number, ProfileResult, ProfileVerdict, Report, Status, Summary,
     Worst, html,
 };
-pub use runner::{DECOMPOSITION, Kernels, Options, Progress, case_ids, case_list_hash, run_async};
+pub use runner::{DECOMPOSITION, Kernels, Observation, Options, Progress, case_ids, case_list_hash, run_async};
 #[cfg(not(target_family = "wasm"))]
-pub use runner::{run, run_case};
+pub use runner::{run, run_case, run_observed};

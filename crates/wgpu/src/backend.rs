@@ -64,7 +64,10 @@ impl WgpuBackend {
         let software = summary.kind == unisono_core::DeviceKind::Software;
         let caps = info::caps(&gpu, &adapter_info, software, options)?;
         #[cfg(not(target_family = "wasm"))]
-        let disk = crate::disk_cache::DiskCache::open(&gpu, &adapter_info).filter(|_| options.disk_cache);
+        let disk = match options.disk_cache && options.replaced.is_none() {
+            true => crate::disk_cache::DiskCache::open(&gpu, &adapter_info),
+            false => None,
+        };
         #[cfg(not(target_family = "wasm"))]
         let cached = disk.is_some();
         #[cfg(target_family = "wasm")]
@@ -76,10 +79,10 @@ impl WgpuBackend {
             staging: Staging::new(Arc::clone(&gpu)),
             pipelines: Pipelines::new(
                 Arc::clone(&gpu),
-                options.trusted,
+                options,
                 #[cfg(not(target_family = "wasm"))]
                 disk,
-            ),
+            )?,
             gpu,
             plans: AtomicU64::new(0),
             submissions: AtomicU64::new(0),

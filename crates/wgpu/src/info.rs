@@ -66,6 +66,11 @@ pub(crate) fn describe(
         ("software-adapter", if adapter.kind == unisono_core::DeviceKind::Software { "yes" } else { "no" }),
     ];
     info.properties = properties.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    if let Some(replaced) = &options.replaced {
+        info.properties.insert("planted-fault".to_owned(), replaced.name.clone());
+        let file = replaced.file.as_ref().map(|file| ("planted-fault-file".to_owned(), file.clone()));
+        info.properties.extend(file);
+    }
     info
 }
 

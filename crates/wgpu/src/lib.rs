@@ -34,7 +34,7 @@ pub use adapter::{AdapterSummary, adapters_async};
 #[cfg(not(target_family = "wasm"))]
 pub use backend::open;
 pub use backend::{WgpuBackend, open_async};
-pub use options::WgpuOptions;
+pub use options::{ReplacedShaders, WgpuOptions};
 #[cfg(not(target_family = "wasm"))]
 pub use timing::LaunchTime;
 

@@ -1,6 +1,21 @@
 //! How a device is opened: the options of the API, and the environment variables that override
 //! them. The environment is read here and nowhere else, so that a bug report can list it.
 
+use std::collections::BTreeMap;
+
+/// Shader texts that take the place of those of [`unisono_shaders`]: how a fault is planted into a
+/// device, to see that whoever checks the device finds it. The device runs them with every check
+/// that naga can add, keeps no compiled pipeline on disk and says `planted-fault` in its properties.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplacedShaders {
+    /// The name of the fault.
+    pub name: String,
+    /// The file that describes it, where there is one: `planted-fault-file` in the properties.
+    pub file: Option<String>,
+    /// Whole WGSL texts by the name of the [variant](unisono_shaders::Variant) that each replaces.
+    pub texts: BTreeMap<String, String>,
+}
+
 /// How to open a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WgpuOptions {
@@ -14,11 +29,20 @@ pub struct WgpuOptions {
     pub default_limits: bool,
     /// Keeps compiled pipelines on disk where the driver allows it.
     pub disk_cache: bool,
+    /// Shader texts in place of the crate's own.
+    pub replaced: Option<ReplacedShaders>,
 }
 
 impl Default for WgpuOptions {
     fn default() -> WgpuOptions {
-        WgpuOptions { profile: None, trusted: false, poison: false, default_limits: false, disk_cache: true }
+        WgpuOptions {
+            profile: None,
+            trusted: false,
+            poison: false,
+            default_limits: false,
+            disk_cache: true,
+            replaced: None,
+        }
     }
 }
 
@@ -61,6 +85,7 @@ mod tests {
             poison: true,
             default_limits: true,
             disk_cache: false,
+            replaced: None,
         };
         assert_eq!(options, expected);
     }

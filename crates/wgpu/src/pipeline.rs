@@ -4,15 +4,16 @@
 //! several threads. Bind group layouts come from [`Variant::bindings`], not from reflection:
 //! variants with the same bindings share a layout.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use unisono_core::Result;
+use unisono_core::{Error, Result};
 use unisono_shaders::{Access, ENTRY_POINT, PARAMETER_BYTES, Variant};
 
 use crate::device::{Gpu, lock};
 use crate::launch::Launch;
+use crate::options::WgpuOptions;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::disk_cache::DiskCache;
@@ -42,6 +43,8 @@ struct Key {
 pub(crate) struct Pipelines {
     gpu: Arc<Gpu>,
     trusted: bool,
+    /// Texts that take the place of the crate's own, by variant.
+    replaced: BTreeMap<String, String>,
     #[cfg(not(target_family = "wasm"))]
     disk: Option<DiskCache>,
     modules: Mutex<HashMap<&'static str, wgpu::ShaderModule>>,
@@ -53,14 +56,20 @@ pub(crate) struct Pipelines {
 }
 
 impl Pipelines {
+    /// An error if a text is to take the place of a variant that there is not.
     pub(crate) fn new(
         gpu: Arc<Gpu>,
-        trusted: bool,
+        options: &WgpuOptions,
         #[cfg(not(target_family = "wasm"))] disk: Option<DiskCache>,
-    ) -> Pipelines {
-        Pipelines {
+    ) -> Result<Pipelines> {
+        let replaced = options.replaced.as_ref().map_or_else(BTreeMap::new, |r| r.texts.clone());
+        if let Some(name) = replaced.keys().find(|name| unisono_shaders::variant(name).is_none()) {
+            return Err(Error::invalid(format!("there is no shader {name:?} to replace")));
+        }
+        Ok(Pipelines {
             gpu,
-            trusted,
+            trusted: options.trusted,
+            replaced,
             #[cfg(not(target_family = "wasm"))]
             disk,
             modules: Mutex::default(),
@@ -68,7 +77,7 @@ impl Pipelines {
             built: Mutex::default(),
             building: Mutex::default(),
             count: AtomicU64::new(0),
-        }
+        })
     }
 
     /// How many pipelines were built.
@@ -109,7 +118,7 @@ impl Pipelines {
         }
         match failure {
             Some(e) => Err(e),
-            None => self.find(&keys).ok_or_else(|| unisono_core::Error::internal("a pipeline that was built is gone")),
+            None => self.find(&keys).ok_or_else(|| Error::internal("a pipeline that was built is gone")),
         }
     }
 
@@ -186,22 +195,27 @@ impl Pipelines {
         if let Some(module) = lock(&self.modules).get(variant.name) {
             return Ok(module.clone());
         }
+        let replaced = self.replaced.get(variant.name);
+        let text = replaced.map_or(variant.wgsl, String::as_str);
         // Browsers require the directive that naga refuses.
         let source = if cfg!(target_family = "wasm") && variant.requires.subgroups {
-            format!("enable subgroups;\n{}", variant.wgsl).into()
+            format!("enable subgroups;\n{text}").into()
         } else {
-            variant.wgsl.into()
+            text.to_owned().into()
         };
         let descriptor =
             wgpu::ShaderModuleDescriptor { label: Some(variant.name), source: wgpu::ShaderSource::Wgsl(source) };
         let mut checks = wgpu::ShaderRuntimeChecks::checked();
-        checks.bounds_checks = !self.trusted;
-        checks.int_div_checks = !self.trusted;
-        checks.force_loop_bounding = false;
+        if replaced.is_none() {
+            checks.bounds_checks = !self.trusted;
+            checks.int_div_checks = !self.trusted;
+            checks.force_loop_bounding = false;
+        }
         let create = || {
-            // SAFETY: the only shaders are those of `unisono_shaders`. Their loops end (they count
-            // up to a bound that is read once), and they guard every index by the shapes in their
-            // parameters, which selection derives from validated programs.
+            // SAFETY: a replaced text runs with every check. Other shaders are those of
+            // `unisono_shaders`. Their loops end (they count up to a bound that is read once), and
+            // they guard every index by the shapes in their parameters, which selection derives from
+            // validated programs.
             unsafe { self.gpu.device.create_shader_module_trusted(descriptor, checks) }
         };
         let module = self.gpu.capture(|| format!("loading the shader {}", variant.name), create)?;

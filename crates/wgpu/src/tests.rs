@@ -157,7 +157,7 @@ fn launch(variant: &'static Variant) -> Launch {
 #[test]
 fn a_shader_that_does_not_validate_is_an_error_that_names_it() {
     let device = plain();
-    let pipelines = Pipelines::new(Arc::clone(&device.gpu), false, None);
+    let pipelines = Pipelines::new(Arc::clone(&device.gpu), &WgpuOptions::default(), None).unwrap();
     let launches = [launch(&BROKEN_SHADER), launch(&WRONG_BINDING)];
     for launch in &launches {
         let e = pipelines.get(&[launch]).expect_err(launch.variant.name);
@@ -236,13 +236,13 @@ fn pipelines_are_kept_on_disk_where_the_driver_can() {
             assert!(!device.gpu.features.contains(wgpu::Features::PIPELINE_CACHE));
             continue;
         };
-        let pipelines = Pipelines::new(Arc::clone(&device.gpu), false, Some(disk));
+        let pipelines = Pipelines::new(Arc::clone(&device.gpu), &WgpuOptions::default(), Some(disk)).unwrap();
         pipelines.get(&[&launch(&EMPTY)]).unwrap();
         drop(pipelines);
         let files: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|file| file.unwrap().path()).collect();
         assert_eq!(files.len(), 1, "{files:?}");
         let again = DiskCache::open_in(&dir, &device.gpu, &adapter).unwrap();
-        let pipelines = Pipelines::new(Arc::clone(&device.gpu), false, Some(again));
+        let pipelines = Pipelines::new(Arc::clone(&device.gpu), &WgpuOptions::default(), Some(again)).unwrap();
         pipelines.get(&[&launch(&EMPTY)]).unwrap();
         drop(pipelines);
         std::fs::remove_dir_all(&dir).unwrap();

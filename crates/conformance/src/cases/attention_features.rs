@@ -11,6 +11,8 @@ use crate::data::Fill;
 
 /// Scores of ten thousand and more.
 const LARGE: DataClass = DataClass::Adversarial("large");
+/// A whole page is seen after the last one that the sequence holds: it reads as zero.
+const STRAY: DataClass = DataClass::Adversarial("stray");
 /// Freed memory around the keys that are seen.
 const FREED: DataClass = DataClass::Adversarial("freed");
 
@@ -199,7 +201,8 @@ fn add_serving(sink: Sink<'_>, row: Row, serving: &Serving<'_>) -> Result<()> {
     }
     let (batch, tokens) = if ragged { (1, sequences.len()) } else { (lengths.len(), row.tokens) };
     if !ragged {
-        let of = |&length: &usize| (0..tokens).map(move |i| (length + i + 1).saturating_sub(tokens) as f64);
+        let beyond = if row.data == STRAY { page } else { 0 };
+        let of = |&length: &usize| (0..tokens).map(move |i| (beyond + length + i + 1).saturating_sub(tokens) as f64);
         limits = lengths.iter().flat_map(of).collect();
     }
     let longest = lengths.iter().copied().max().unwrap_or(0);
@@ -394,6 +397,12 @@ fn serving(sink: Sink<'_>) -> Result<()> {
     // The quick ones: few types, so few kernels.
     let quick = Row { quick: true, ..base };
     for (row, serving) in [
+        // Lengths that end with a page, so that what follows is a stray page and nothing else.
+        (Row { data: STRAY, tokens: 1, ..quick }, Serving { lengths: &[16, 32], fresh: &[], page: 16, strays: 0 }),
+        (
+            Row { data: STRAY, tokens: 1, types: [DType::F16; 4], ..quick },
+            Serving { lengths: &[8, 16], fresh: &[], page: 8, strays: 0 },
+        ),
         (Row { tokens: 1, ..quick }, Serving { lengths: &[5, 33, 16], fresh: &[], page: 16, strays: 0 }),
         (Row { sinks: Some(2.0), ..quick }, Serving { lengths: &[40, 7, 1], fresh: &[1, 1, 1], page: 16, strays: 1 }),
         (Row { window: Some(9), ..quick }, Serving { lengths: &[9, 0, 20], fresh: &[9, 0, 20], page: 8, strays: 0 }),

@@ -58,6 +58,43 @@ pub(super) fn cases(sink: Sink<'_>) -> Result<()> {
             }
         }
     }
+    // A residual whose strides are not those of the output.
+    let strides = [
+        (Layout::Transposed, Layout::Plain),
+        (Layout::Plain, Layout::Gap(3)),
+        (Layout::Gap(1), Layout::Transposed),
+        (Layout::SharedRow, Layout::Plain),
+    ];
+    for (i, (lr, ly)) in strides.into_iter().enumerate() {
+        for (t, dtype) in FLOATS.into_iter().enumerate() {
+            for (s, [m, k, n]) in [[1, 64, 65], [5, 9, 33], [33, 64, 40]].into_iter().enumerate() {
+                let turn = i + t + s;
+                let activation = pick(&Activation::ALL, turn);
+                let op = Linear { bias: turn % 2 == 0, activation, residual: true };
+                let data = pick(&[DataClass::Exact, DataClass::Normal], turn);
+                let params = format!(
+                    "dtype={dtype},m={m},k={k},n={n},act={},bias={},residual={},layout={}",
+                    activation.name(),
+                    u8::from(op.bias),
+                    lr.name(),
+                    ly.name(),
+                );
+                let [fa, fb] = fills(data, [dtype; 3], 2);
+                let vector = if data == DataClass::Exact { Fill::Integers { max: 8 } } else { Fill::NORMAL };
+                let mut draft = Draft::new(Op::Linear(op), "residual", params, data)
+                    .input(Layout::Plain.desc(dtype, &[m, k])?, fa)
+                    .input(Layout::Transposed.desc(dtype, &[k, n])?, fb);
+                if op.bias {
+                    draft = draft.input(Layout::Plain.desc(dtype, &[n])?, vector.clone());
+                }
+                draft
+                    .input(lr.desc(dtype, &[m, n])?, vector)
+                    .output(ly.desc(dtype, &[m, n])?)
+                    .quick_if(s == i % 3 && t == i % 3)
+                    .add(sink)?;
+            }
+        }
+    }
     // Pre-activations far from zero, where tanh through sinh and cosh overflows.
     for dtype in FLOATS {
         for activation in [Activation::Silu, Activation::Gelu, Activation::GeluTanh] {

@@ -3,10 +3,11 @@
 use unisono_core::{Backend, KernelChoice, Operand, ProgramBuilder, Result, SlotKind, Support, decomposition};
 
 use super::exec::{Bound, Run, Tensors, catch};
-use super::{Kernels, Options};
+use super::{Kernels, Observation, Options};
 use crate::arena::{Poison, Region};
 use crate::case::{Case, CaseClass};
 use crate::check::{Expected, Outcome, check};
+use crate::glob::glob_matches;
 use crate::hash::Fnv;
 use crate::report::{CaseResult, Number, Status, Worst};
 
@@ -47,12 +48,17 @@ struct Candidate {
     selected: bool,
 }
 
-/// Runs `case` on every candidate kernel.
-pub(crate) async fn run_case(backend: &dyn Backend, case: &Case, options: &Options) -> Vec<CaseResult> {
+/// Runs `case` on every candidate kernel, and shows each output of a first run to `observer`.
+pub(crate) async fn run_case(
+    backend: &dyn Backend,
+    case: &Case,
+    options: &Options,
+    observer: &mut dyn FnMut(&Observation<'_>),
+) -> Vec<CaseResult> {
     let blank = blank_result(case);
     let candidates = match catch(async { candidates(backend, case, options) }).await {
         Ok(Ok(mut candidates)) => {
-            candidates.retain(|c| options.kernel.as_ref().is_none_or(|kernel| *kernel == c.name));
+            candidates.retain(|c| options.kernel.as_ref().is_none_or(|kernel| glob_matches(kernel, &c.name)));
             candidates
         }
         Ok(Err(result)) => return vec![CaseResult { status: result.0, detail: result.1, ..blank }],
@@ -81,7 +87,7 @@ pub(crate) async fn run_case(backend: &dyn Backend, case: &Case, options: &Optio
             results.push(result);
             continue;
         }
-        match catch(run_kernel(backend, case, &prepared, &candidate, options, &mut result)).await {
+        match catch(run_kernel(backend, case, &prepared, &candidate, options, &mut result, observer)).await {
             Ok(Ok(())) => {}
             Ok(Err(e)) => (result.status, result.detail) = (Status::Error, e.to_string()),
             Err(panic) => (result.status, result.detail) = (Status::Error, panic),
@@ -167,6 +173,7 @@ async fn run_kernel(
     candidate: &Candidate,
     options: &Options,
     result: &mut CaseResult,
+    observer: &mut dyn FnMut(&Observation<'_>),
 ) -> Result<()> {
     let tensors = &prepared.tensors;
     let bound = Bound::new(backend, tensors)?;
@@ -208,7 +215,9 @@ async fn run_kernel(
         hash.update(&region.elements(after));
         broken.extend(runs.iter().find_map(|run| region.trespass(&name, &run.before[i], &run.after[i])));
         broken.extend(unwritten(tensors, i, &name, &prepared.expected[i], &runs));
-        let outcome = check(&prepared.expected[i], &region.desc, region.span(after));
+        let (expected, desc, actual) = (&prepared.expected[i], &region.desc, region.span(after));
+        observer(&Observation { kernel: &candidate.name, output: i, expected, desc, actual });
+        let outcome = check(expected, desc, actual);
         keep_worst(result, i, region, &outcome);
         if outcome.failures > 0 {
             wrong.push(format!("{name}: {} of {} elements over the bound", outcome.failures, outcome.elements));

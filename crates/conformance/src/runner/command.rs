@@ -1,6 +1,8 @@
 //! The command line that runs one result again: printed with a failure, kept in the report, and
 //! replayed from there.
 
+use unisono_core::DeviceInfo;
+
 use crate::Level;
 use crate::runner::Options;
 
@@ -18,6 +20,17 @@ impl Options {
         }
         words.join(" ")
     }
+}
+
+/// The options of the command that plant a fault again, where one was planted into the device.
+pub(crate) fn planted(info: &DeviceInfo) -> String {
+    let mut options = String::new();
+    for (property, option) in [("planted-fault", "--plant"), ("planted-fault-file", "--extra")] {
+        if let Some(value) = info.properties.get(property) {
+            options.push_str(&format!(" {option} {}", quoted(value)));
+        }
+    }
+    options
 }
 
 /// `word` as a shell takes it: in single quotes, unless it has nothing that a shell would read.

@@ -15,7 +15,7 @@ mod scenarios;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use unisono_core::Backend;
+use unisono_core::{Backend, TensorDesc};
 use web_time::Instant;
 
 pub use case::DECOMPOSITION;
@@ -24,6 +24,7 @@ pub(crate) use program::scenario_hashes;
 pub(crate) use scenarios::ProgramCase;
 
 use crate::case::{Case, Level, find, suite};
+use crate::check::Expected;
 use crate::glob::glob_matches;
 use crate::hash::Fnv;
 use crate::report::{CaseResult, DeviceReport, Status};
@@ -39,7 +40,7 @@ pub struct Options {
     pub seed: Option<u64>,
     /// Which kernels run.
     pub kernels: Kernels,
-    /// Only the kernel of this name, where one is given.
+    /// Only the kernels whose name matches this glob, where one is given.
     pub kernel: Option<String>,
     /// How often the selector's choice runs; every run must give the same bits.
     pub repeats: u32,
@@ -157,7 +158,7 @@ impl Item {
 
     pub(crate) async fn run(&self, backend: &dyn Backend, options: &Options) -> Vec<CaseResult> {
         match self {
-            Item::Case(case) => case::run_case(backend, case, options).await,
+            Item::Case(case) => case::run_case(backend, case, options, &mut |_| {}).await,
             Item::Program(case) => vec![program::run_program(backend, case).await],
             #[cfg(not(target_family = "wasm"))]
             Item::Concurrent => vec![concurrent::run_concurrent(backend).await],
@@ -182,7 +183,34 @@ pub fn run(backend: &dyn Backend, options: &Options, progress: &mut dyn FnMut(&P
 /// be of the suite's list.
 #[cfg(not(target_family = "wasm"))]
 pub fn run_case(backend: &dyn Backend, case: &Case, options: &Options) -> Vec<CaseResult> {
-    pollster::block_on(case::run_case(backend, case, options))
+    pollster::block_on(case::run_case(backend, case, options, &mut |_| {}))
+}
+
+/// One output of a case after its first run on one kernel, next to what it must be.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation<'a> {
+    /// The kernel.
+    pub kernel: &'a str,
+    /// Which output.
+    pub output: usize,
+    /// What it must be.
+    pub expected: &'a Expected,
+    /// Its type, shape and strides.
+    pub desc: &'a TensorDesc,
+    /// The bytes over the span of `desc`, as the device left them.
+    pub actual: &'a [u8],
+}
+
+/// Runs one case on the kernels that `options` allow, blocking, and shows every output to
+/// `observer`: for other ways of comparing than the bounds of this crate.
+#[cfg(not(target_family = "wasm"))]
+pub fn run_observed(
+    backend: &dyn Backend,
+    case: &Case,
+    options: &Options,
+    observer: &mut dyn FnMut(&Observation<'_>),
+) -> Vec<CaseResult> {
+    pollster::block_on(case::run_case(backend, case, options, observer))
 }
 
 /// Runs the suite on `backend`. `progress` is called after each case.
@@ -209,6 +237,7 @@ pub async fn run_async(
         for result in &mut results {
             result.kernels = kernels;
             result.reproduce = options.command(&backend.info().id, &result.id, &result.kernel);
+            result.reproduce.push_str(&command::planted(backend.info()));
         }
         if stopped.is_none() && results.iter().any(|r| r.status == Status::Error) {
             stopped = lost(backend).await;

@@ -1,8 +1,7 @@
 //! Host kernels of softmax and attention.
 
-use unisono_conformance::Case;
-use unisono_core::DType;
 use unisono_core::op::{Attention, Softmax, Visibility};
+use unisono_core::{DType, OpDesc};
 
 use super::arithmetic::F;
 use super::{Fault, Host, T};
@@ -32,11 +31,11 @@ impl Host {
         e.iter().map(|&e| e / sum).collect()
     }
 
-    pub(crate) fn softmax_rows(&self, case: &Case, op: &Softmax, x: &[T]) -> T {
+    pub(crate) fn softmax_rows(&self, desc: &OpDesc, op: &Softmax, x: &[T]) -> T {
         let n = x[0].last();
         let at = op.inputs();
-        let boolean = at.mask.is_some_and(|i| case.desc.inputs[i].dtype == DType::Bool);
-        let lowest = match case.desc.outputs[0].dtype {
+        let boolean = at.mask.is_some_and(|i| desc.inputs[i].dtype == DType::Bool);
+        let lowest = match desc.outputs[0].dtype {
             DType::F16 => -65504.0,
             DType::BF16 => f32::from_bits(0xff7f_0000),
             _ => f32::MIN,
@@ -80,13 +79,13 @@ impl Host {
         }
     }
 
-    pub(crate) fn attention(&self, case: &Case, op: &Attention, x: &[T]) -> T {
+    pub(crate) fn attention(&self, desc: &OpDesc, op: &Attention, x: &[T]) -> T {
         let (q, k, v) = (&x[0], &x[1], &x[2]);
         let at = op.inputs();
         let input = |i: Option<usize>| i.map(|i| &x[i]);
         let (mask, limits, sinks) = (input(at.mask), input(at.limits), input(at.sinks));
         let (table, sequences) = (input(at.block_table), input(at.sequences));
-        let boolean = at.mask.is_some_and(|i| case.desc.inputs[i].dtype == DType::Bool);
+        let boolean = at.mask.is_some_and(|i| desc.inputs[i].dtype == DType::Bool);
         let [heads, tokens, d] = [q.shape[1], q.shape[2], q.shape[3]];
         let [kv_heads, size, dv] = [k.shape[1], k.shape[2], v.shape[3]];
         let kv = table.map_or(size, |t| t.last() * size);

@@ -1,6 +1,6 @@
 //! Which kernel serves an operation, and the operations that move data.
 
-use unisono_conformance::Case;
+use unisono_core::OpDesc;
 use unisono_core::op::Op;
 
 use super::arithmetic::F;
@@ -21,9 +21,9 @@ impl Host {
     }
 
     /// The outputs of a case, from its inputs and the former content of an output that it updates.
-    pub(crate) fn compute(&self, case: &Case, x: &[T], initial: Option<T>) -> Vec<T> {
-        let shape = || case.desc.outputs[0].shape.to_vec();
-        vec![match &case.desc.op {
+    pub(crate) fn compute(&self, desc: &OpDesc, x: &[T], initial: Option<T>) -> Vec<T> {
+        let shape = || desc.outputs[0].shape.to_vec();
+        vec![match &desc.op {
             Op::Copy => x[0].like(x[0].x.clone()),
             Op::Concat(op) => {
                 let outer: usize = x[0].shape[..op.axis].iter().product();
@@ -72,7 +72,7 @@ impl Host {
             Op::ScaleShift(op) => x[0].like(x[0].x.iter().map(|&x| x * op.scale.0 + op.shift.0).collect()),
             Op::Reduce(op) => self.reduce(op, &x[0]),
             Op::ArgReduce(op) => self.arg_reduce(op.op, op.axis, &x[0]),
-            Op::Softmax(op) => self.softmax_rows(case, op, x),
+            Op::Softmax(op) => self.softmax_rows(desc, op, x),
             Op::CumSum(op) => self.cumsum(op, &x[0]),
             Op::TopK(op) => return self.topk(op, &x[0]).into(),
             Op::ArgSort(op) => self.argsort(&x[0], op.descending),
@@ -92,7 +92,7 @@ impl Host {
                 self.layer_norm(&x[0], weight, bias, op.eps.0)
             }
             Op::AddRmsNorm(op) => {
-                let dtype = case.desc.outputs[0].dtype;
+                let dtype = desc.outputs[0].dtype;
                 let stored = |v: F| F(self.arithmetic.store(dtype, v.0));
                 let sum = x[0].like(x[0].x.iter().zip(&x[1].x).map(|(&a, &b)| stored(a + b)).collect());
                 let y = self.rms_norm(if self.has(Fault::NormOfInput) { &x[0] } else { &sum }, &x[2], op.eps.0);
@@ -115,7 +115,7 @@ impl Host {
             Op::MatMul => self.matmul(&x[0], &x[1]),
             Op::MatMulId => self.matmul_id(&x[0], &x[1], &x[2], shape()),
             Op::Linear(op) => self.linear(op, x),
-            Op::Attention(op) => self.attention(case, op, x),
+            Op::Attention(op) => self.attention(desc, op, x),
             other => panic!("no host kernel for {}", other.name()),
         }]
     }

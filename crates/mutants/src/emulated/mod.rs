@@ -17,7 +17,7 @@ mod tests;
 use half::{bf16, f16};
 use unisono_conformance::{Case, read_logical};
 use unisono_core::op::{BinaryOp, Op, UnaryOp};
-use unisono_core::{DType, NumericMode, TensorDesc};
+use unisono_core::{DType, NumericMode, OpDesc, TensorDesc};
 
 use arithmetic::F;
 
@@ -124,7 +124,17 @@ impl Host {
     ///
     /// If `inputs` are not those of the case, or the operation has no emulated kernel.
     pub fn run(&self, case: &Case, inputs: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        let (moves, exact) = (moves(&case.desc.op), is_exact(&case.desc.op));
+        self.run_op(&case.desc, inputs, case.initial_output_bytes(0).as_deref())
+    }
+
+    /// Runs an operation over the storage of its inputs, and the former storage of an output that it
+    /// updates in place; gives the bytes of its outputs, with 0xFF where nothing is written.
+    ///
+    /// # Panics
+    ///
+    /// If `inputs` are not those of the operation, or it has no emulated kernel.
+    pub fn run_op(&self, desc: &OpDesc, inputs: &[Vec<u8>], initial: Option<&[u8]>) -> Vec<Vec<u8>> {
+        let (moves, exact) = (moves(&desc.op), is_exact(&desc.op));
         let read = |d: &TensorDesc, bytes: &[u8]| {
             let mut t = T::new(d.shape.to_vec(), Vec::new());
             t.dtype = d.dtype;
@@ -134,10 +144,10 @@ impl Host {
             t.x = values.into_iter().map(|x| F(if flushed(x) { 0.0 } else { x as f32 })).collect();
             t
         };
-        let x: Vec<T> = case.desc.inputs.iter().zip(inputs).map(|(d, b)| read(d, b)).collect();
-        let initial = case.initial_output_bytes(0).map(|b| read(&case.desc.outputs[0], &b));
-        let outputs = self.arithmetic.run(|| self.compute(case, &x, initial));
-        case.desc.outputs.iter().zip(outputs).map(|(d, t)| self.store(d, &t.x, moves, exact)).collect()
+        let x: Vec<T> = desc.inputs.iter().zip(inputs).map(|(d, b)| read(d, b)).collect();
+        let initial = initial.map(|b| read(&desc.outputs[0], b));
+        let outputs = self.arithmetic.run(|| self.compute(desc, &x, initial));
+        desc.outputs.iter().zip(outputs).map(|(d, t)| self.store(d, &t.x, moves, exact)).collect()
     }
 
     fn store(&self, desc: &TensorDesc, values: &[F], moves: bool, exact: bool) -> Vec<u8> {

@@ -1,0 +1,80 @@
+//! Runs the conformance suite on other people's tensor libraries and writes reports.
+//!
+//! `cargo run --manifest-path peers/Cargo.toml -- --library candle --level quick --report DIR`
+
+#[cfg(feature = "burn")]
+mod burn;
+#[cfg(feature = "candle")]
+mod candle;
+mod frame;
+mod report;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Parser;
+use unisono_conformance::{Level, Options, run};
+use unisono_core::Backend;
+
+/// Runs the conformance suite on another tensor library.
+#[derive(Parser)]
+struct Arguments {
+    /// `candle` or `burn`.
+    #[arg(long)]
+    library: String,
+    /// `quick`, `full` or `exhaustive`.
+    #[arg(long, default_value = "quick")]
+    level: String,
+    /// Ids, prefixes or globs of cases; all of the level without.
+    #[arg(long = "case")]
+    cases: Vec<String>,
+    /// Folder for report.json, report.html and summary.md.
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// The date that the report carries.
+    #[arg(long)]
+    date: Option<String>,
+}
+
+/// The libraries that are built in, by name.
+fn open(library: &str) -> Result<Box<dyn Backend>> {
+    Ok(match library {
+        #[cfg(feature = "candle")]
+        "candle" => Box::new(frame::Peer::new(candle::Candle)),
+        #[cfg(feature = "burn")]
+        "burn" => Box::new(frame::Peer::new(burn::Burn)),
+        other => bail!("no library {other} is built in"),
+    })
+}
+
+fn run_suite(arguments: &Arguments) -> Result<bool> {
+    let Some(level) = Level::from_name(&arguments.level) else { bail!("there is no level {}", arguments.level) };
+    let backend = open(&arguments.library)?;
+    let options = Options::new(level).with_patterns(arguments.cases.clone());
+    // A panic of the library is a result; its message stands in the report.
+    std::panic::set_hook(Box::new(|_| {}));
+    let device = run(&*backend, &options, &mut |progress| {
+        for result in progress.results.iter().filter(|r| r.status.is_failure()) {
+            println!("{result}");
+        }
+    });
+    let _ = std::panic::take_hook();
+    print!("{}", report::summary(&device));
+    let passed = device.passed();
+    if let Some(folder) = &arguments.report {
+        report::write(folder, level, arguments.date.clone(), device)?;
+    }
+    Ok(passed)
+}
+
+fn main() -> ExitCode {
+    match run_suite(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(e) => {
+            eprintln!("unisono-peers: {e:#}");
+            ExitCode::from(2)
+        }
+    }
+}

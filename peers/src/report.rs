@@ -47,7 +47,8 @@ pub fn write(folder: &Path, level: Level, date: Option<String>, device: DeviceRe
     let table = summary(&device);
     let mut report = Report::new(level, Host::from_target(), vec![device]);
     report.date = date;
-    for (name, text) in [("report.json", report.to_json()?), ("report.html", html::render(&report)), ("summary.md", table)]
+    for (name, text) in
+        [("report.json", report.to_json()?), ("report.html", html::render(&report)), ("summary.md", table)]
     {
         let path = folder.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;

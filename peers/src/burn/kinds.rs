@@ -5,6 +5,8 @@ use burn_tensor::kind::{Basic, Numeric, Ordered};
 use burn_tensor::{Bool, IndexingUpdateOp, Int, IntDType, Tensor};
 use unisono_core::op::{ArgOp, BinaryOp, CompareOp, CumSum, ReduceOp};
 
+use super::value::{Flat, Shaped};
+
 /// The sizes before, at and after an axis.
 pub(super) fn around(shape: &[usize], axis: usize) -> [usize; 3] {
     [shape[..axis].iter().product(), shape[axis], shape[axis + 1..].iter().product()]
@@ -12,7 +14,7 @@ pub(super) fn around(shape: &[usize], axis: usize) -> [usize; 3] {
 
 /// The parts, each `[outer, its size, inner]`, joined along the middle.
 pub(super) fn join<K: Basic>(parts: Vec<(Tensor<1, K>, [usize; 3])>) -> Tensor<1, K> {
-    Tensor::cat(parts.into_iter().map(|(x, shape)| x.reshape(shape)).collect(), 1).flatten::<1>(0, 2)
+    Tensor::cat(parts.into_iter().map(|(x, shape)| x.shaped(shape)).collect(), 1).flat()
 }
 
 /// The indices, `other` in the place of each that is outside `0..rows`, and which those are. burn
@@ -32,9 +34,9 @@ pub(super) fn gather<K: Basic>(
 ) -> Tensor<1, K> {
     let [n] = indices.dims();
     let (indices, outside) = bounded(indices, rows, 0);
-    let found = table.reshape([rows, width]).select(0, indices);
-    let outside = outside.reshape([n, 1]).expand([n, width]);
-    found.mask_where(outside, zeros.reshape([n, width])).flatten::<1>(0, 1)
+    let found = table.shaped([rows, width]).select(0, indices);
+    let outside = outside.shaped([n, 1]).expand([n, width]);
+    found.mask_where(outside, zeros.shaped([n, width])).flat()
 }
 
 /// A matrix with `src` in the rows that indices name. One row more takes what names no row.
@@ -48,8 +50,8 @@ pub(super) fn scatter<K: Basic>(
     let (indices, _) = bounded(indices, rows, rows as i64);
     let spare = src.clone().slice([0..width]);
     let all = Tensor::cat(vec![former, spare], 0).reshape([rows + 1, width]);
-    let all = all.select_assign(0, indices, src.reshape([n, width]), IndexingUpdateOp::Assign);
-    all.slice([0..rows, 0..width]).flatten::<1>(0, 1)
+    let all = all.select_assign(0, indices, src.shaped([n, width]), IndexingUpdateOp::Assign);
+    all.slice([0..rows, 0..width]).flat()
 }
 
 pub(super) fn arithmetic<K: Ordered>(op: BinaryOp, a: Tensor<1, K>, b: Tensor<1, K>) -> Result<Tensor<1, K>> {
@@ -77,7 +79,7 @@ pub(super) fn compare<K: Ordered>(op: CompareOp, a: Tensor<1, K>, b: Tensor<1, K
 }
 
 pub(super) fn reduce<K: Ordered>(op: ReduceOp, x: Tensor<1, K>, shape: [usize; 3]) -> Result<Tensor<1, K>> {
-    let x: Tensor<3, K> = x.reshape(shape);
+    let x: Tensor<3, K> = x.shaped(shape);
     let y = match op {
         ReduceOp::Sum => x.sum_dim(1),
         ReduceOp::Mean => x.mean_dim(1),
@@ -86,13 +88,13 @@ pub(super) fn reduce<K: Ordered>(op: ReduceOp, x: Tensor<1, K>, shape: [usize; 3
         ReduceOp::Prod => x.prod_dim(1),
         _ => bail!("no reduction {}", op.name()),
     };
-    Ok(y.flatten::<1>(0, 2))
+    Ok(y.flat())
 }
 
 pub(super) fn find<K: Ordered>(op: ArgOp, x: Tensor<1, K>, shape: [usize; 3]) -> Tensor<1, Int> {
-    let x: Tensor<3, K> = x.reshape(shape);
+    let x: Tensor<3, K> = x.shaped(shape);
     let y = if op == ArgOp::Max { x.argmax(1) } else { x.argmin(1) };
-    y.flatten::<1>(0, 2)
+    y.flat()
 }
 
 /// `cumsum`, turned around for sums from the end, and moved by one place for exclusive ones.
@@ -101,10 +103,10 @@ pub(super) fn running_sum<K: Numeric>(op: &CumSum, x: Tensor<1, K>, [a, n, b]: [
         return x;
     }
     let turn = |x: Tensor<3, K>| if op.reverse { x.flip([1]) } else { x };
-    let mut v = turn(x.reshape([a, n, b]));
+    let mut v = turn(x.shaped([a, n, b]));
     if op.exclusive {
         let first = v.clone().slice([0..a, 0..1, 0..b]);
         v = Tensor::cat(vec![first.zeros_like(), v.slice([0..a, 0..n - 1, 0..b])], 1);
     }
-    turn(v.cumsum(1)).flatten::<1>(0, 2)
+    turn(v.cumsum(1)).flat()
 }

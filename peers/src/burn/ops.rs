@@ -5,9 +5,9 @@ use burn_tensor::Tensor;
 use unisono_core::op::{BinaryOp, CompareOp, LogicalOp, Op, OpDesc, Pad, ReduceOp, Scalar, UnaryOp};
 use unisono_core::{DType, TensorDesc};
 
-use super::kinds::{self, around};
-use super::value::{Value, float_type, options};
 use super::float;
+use super::kinds::{self, around};
+use super::value::{Flat, Shaped, Value, float_type, options};
 use crate::frame::{Host, common_float};
 
 /// The inputs of an operation.
@@ -74,7 +74,9 @@ fn compute(desc: &OpDesc, x: &Inputs<'_>, former: Option<Host>) -> Result<Value>
                 let part = x.raw(i)?;
                 joined = Some(match joined {
                     None => part,
-                    Some(former) => of_one_kind!(former, part, (f, p) => kinds::join(vec![(f, [a, size, b]), (p, [a, n, b])])),
+                    Some(former) => {
+                        of_one_kind!(former, part, (f, p) => kinds::join(vec![(f, [a, size, b]), (p, [a, n, b])]))
+                    }
                 });
                 size += n;
             }
@@ -142,8 +144,8 @@ fn compute(desc: &OpDesc, x: &Inputs<'_>, former: Option<Host>) -> Result<Value>
                 Value::Float(v) => Value::Float(kinds::reduce(op.op, v, around)?),
                 Value::Int(v) => Value::Int(kinds::reduce(op.op, v, around)?),
                 Value::Bool(v) => Value::Bool(match op.op {
-                    ReduceOp::Max => v.reshape(around).any_dim(1).flatten::<1>(0, 2),
-                    _ => v.reshape(around).all_dim(1).flatten::<1>(0, 2),
+                    ReduceOp::Max => v.shaped(around).any_dim(1).flat(),
+                    _ => v.shaped(around).all_dim(1).flat(),
                 }),
             }
         }

@@ -1,8 +1,9 @@
 //! Packed elements as burn's tensors of one dimension, and back.
 
 use anyhow::{Result, bail};
+use burn_tensor::kind::Basic;
 use burn_tensor::{
-    BoolStore, Bool, DType as Burn, Device, FloatDType, Int, IntDType, Tensor, TensorCreationOptions, TensorData,
+    Bool, BoolStore, DType as Burn, Device, FloatDType, Int, IntDType, Tensor, TensorCreationOptions, TensorData,
 };
 use unisono_core::DType;
 
@@ -39,6 +40,34 @@ pub(super) fn int_type(dtype: DType) -> Option<IntDType> {
 /// How to make a tensor of a type on the device of this adapter.
 pub(super) fn options(dtype: impl Into<Burn>) -> TensorCreationOptions {
     TensorCreationOptions::new(Device::flex()).with_dtype(dtype.into())
+}
+
+/// A new shape for the elements of one dimension. In burn's `reshape` a 0 stands for "as before", so an
+/// empty tensor is made anew.
+pub(super) trait Shaped<K: Basic> {
+    fn shaped<const D: usize>(self, shape: [usize; D]) -> Tensor<D, K>;
+}
+
+impl<K: Basic> Shaped<K> for Tensor<1, K> {
+    fn shaped<const D: usize>(self, shape: [usize; D]) -> Tensor<D, K> {
+        if shape.contains(&0) { empty(&self, shape) } else { self.reshape(shape) }
+    }
+}
+
+/// All elements in one dimension.
+pub(super) trait Flat<K: Basic> {
+    fn flat(self) -> Tensor<1, K>;
+}
+
+impl<const D: usize, K: Basic> Flat<K> for Tensor<D, K> {
+    fn flat(self) -> Tensor<1, K> {
+        let elements = self.dims().iter().product::<usize>();
+        if elements == 0 { empty(&self, [0]) } else { self.reshape([elements]) }
+    }
+}
+
+fn empty<const A: usize, const B: usize, K: Basic>(like: &Tensor<A, K>, shape: [usize; B]) -> Tensor<B, K> {
+    Tensor::empty(shape, TensorCreationOptions::new(like.device()).with_dtype(like.dtype()))
 }
 
 fn data(host: &Host, dtype: Burn) -> TensorData {

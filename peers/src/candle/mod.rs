@@ -11,10 +11,10 @@ mod ops;
 use anyhow::{Context, Result, bail};
 use candle_core::quantized::GgmlDType;
 use candle_core::{Device, Tensor};
-use unisono_core::op::{BinaryOp, Op, OpDesc, ReduceOp, UnaryOp};
-use unisono_core::{DType, DeviceInfo, DeviceKind, Reason};
+use unisono_core::op::{Attention, BinaryOp, Op, OpDesc, ReduceOp, UnaryOp, Visibility};
+use unisono_core::{DType, DeviceInfo, DeviceKind, NumericMode, Reason};
 
-use crate::frame::{Host, Library, differs, lacks};
+use crate::frame::{Host, Library, common_float, differs, lacks};
 
 /// The version that `Cargo.toml` pins.
 const VERSION: &str = "0.11.1";
@@ -28,6 +28,8 @@ impl Library for Candle {
         let mut info = DeviceInfo::new("candle", format!("candle {VERSION}, CPU device"), DeviceKind::Cpu);
         info.vendor = "cpu".into();
         info.api = "candle".into();
+        // Activations meet weights in blocks as q8_0, q8_1 or q8_k, as in ggml.
+        info.numeric_modes = vec![NumericMode::Int8Activations];
         info.driver = "candle-core".into();
         info.driver_version = VERSION.into();
         info
@@ -117,7 +119,7 @@ fn select(desc: &OpDesc) -> Result<(), Reason> {
         Op::TopK(_) | Op::ArgSort(_) => Err(differs("the order of equal elements is unspecified")),
         Op::Softmax(op) if op.limits || op.window.is_some() => missing("softmax with row limits"),
         Op::Softmax(op) if op.sinks => missing("softmax with sinks"),
-        Op::Softmax(op) if op.mask && op.log => Err(differs("the logarithm of a masked element is −∞")),
+        Op::Softmax(op) if op.mask => Err(differs("a row that is masked entirely is NaN")),
         Op::Softmax(_) | Op::RmsNorm(_) | Op::LayerNorm(_) | Op::GroupNorm(_) | Op::L2Norm(_) | Op::Rope(_) => Ok(()),
         Op::MatMul if has_blocks => product_with_blocks(desc),
         Op::MatMul | Op::MatMulId => Ok(()),
@@ -127,7 +129,26 @@ fn select(desc: &OpDesc) -> Result<(), Reason> {
             let all = square(op.stride) && square(op.padding) && square(op.dilation);
             if all { Ok(()) } else { missing("convolution with two strides, paddings or dilations") }
         }
+        Op::Attention(op) => attention(op, desc),
         _ => Err(lacks(op)),
+    }
+}
+
+/// `flash_attn` of candle-nn: no mask but the causal one, and no cap on scores for a batch.
+fn attention(op: &Attention, desc: &OpDesc) -> Result<(), Reason> {
+    let [q, k, v] = [&desc.inputs[0].shape, &desc.inputs[1].shape, &desc.inputs[2].shape];
+    let missing = |what: &str| Err(Reason::Op(format!("the library has no attention with {what}")));
+    let batch = q[0] > 1;
+    match () {
+        () if op.visibility == Visibility::Limits || op.window.is_some() => missing("limits or windows"),
+        () if op.mask || op.sinks || op.paged || op.sequences => missing("masks, sinks or pages"),
+        () if q[3] != v[3] => missing("values of another size than keys"),
+        () if batch && op.softcap.is_some() => missing("a cap on the scores of a batch"),
+        () if batch && common_float(desc) == DType::BF16 => missing("a batch of bf16"),
+        () if op.visibility == Visibility::Causal && q[2] > k[2] => {
+            Err(differs("a causal mask starts at the first key where queries outnumber keys"))
+        }
+        () => Ok(()),
     }
 }
 

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use candle_core::quantized::{QMatMul, QStorage, QTensor};
 use candle_core::{D, Device, Module, Tensor};
+use candle_nn::attention::{AttnMask, flash_attn};
 use candle_nn::ops as nn;
 use unisono_core::op::{
-    ArgOp, BinaryOp, CompareOp, CumSum, LogicalOp, Op, OpDesc, Pad, ReduceOp, Rope, RopePairing, Scalar, UnaryOp,
+    ArgOp, Attention, BinaryOp, CompareOp, CumSum, LogicalOp, Op, OpDesc, Pad, ReduceOp, Rope, RopePairing, Scalar,
+    UnaryOp, Visibility,
 };
 use unisono_core::{DType, TensorDesc};
 
@@ -68,7 +70,8 @@ fn compute(desc: &OpDesc, x: &Inputs<'_>, former: Option<Host>) -> Result<Tensor
                 true => quantised(&x.hosts[0])?.dequantize(CPU)?,
                 false => x.raw(0)?,
             };
-            gather::rows(&matrix(&table)?, &x.raw(1)?)?
+            let rows = desc.inputs[0].shape[0];
+            gather::rows(&table.reshape((rows, table.elem_count() / rows.max(1)))?, &x.raw(1)?)?
         }
         Op::ScatterRows => {
             let former = tensor(&former.context("no former content")?)?;
@@ -123,13 +126,6 @@ fn compute(desc: &OpDesc, x: &Inputs<'_>, former: Option<Host>) -> Result<Tensor
             if op.scale.0 != 1.0 {
                 z = z.affine(f64::from(op.scale.0), 0.0)?;
             }
-            if let Some(i) = op.inputs().mask {
-                let mask = x.at(i)?;
-                z = match desc.inputs[i].dtype {
-                    DType::Bool => mask.where_cond(&z, &masked(&z)?)?,
-                    _ => (z + mask)?,
-                };
-            }
             if op.log { nn::log_softmax(&z, D::Minus1)? } else { nn::softmax_last_dim(&z)? }
         }
         Op::RmsNorm(op) => {
@@ -164,7 +160,11 @@ fn compute(desc: &OpDesc, x: &Inputs<'_>, former: Option<Host>) -> Result<Tensor
             // A matrix with all rows: a quantised weight has no batch.
             weight.forward(&a.reshape(((), a.dim(D::Minus1)?))?)?
         }
-        Op::MatMul => x.at(0)?.matmul(&x.at(1)?)?,
+        Op::MatMul => {
+            // candle takes up to two batch dimensions.
+            let batch = |v: Tensor| v.reshape(((), v.dim(D::Minus2)?, v.dim(D::Minus1)?));
+            batch(x.at(0)?)?.matmul(&batch(x.at(1)?)?)?
+        }
         Op::MatMulId => {
             let (a, b) = (x.at(0)?, x.at(1)?);
             let (tokens, used, k) = a.dims3()?;
@@ -180,18 +180,30 @@ fn compute(desc: &OpDesc, x: &Inputs<'_>, former: Option<Host>) -> Result<Tensor
             let y = x.at(0)?.conv2d(&x.at(1)?, op.padding[0], op.stride[0], op.dilation[0], op.groups)?;
             if op.bias { y.broadcast_add(&x.at(2)?.reshape((1, (), 1, 1))?)? } else { y }
         }
+        Op::Attention(op) => attention(op, x)?,
         op => bail!("no operation {}", op.name()),
+    })
+}
+
+/// Tokens come before heads in candle's attention, and after them in its result.
+fn attention(op: &Attention, x: &Inputs<'_>) -> Result<Tensor> {
+    let side = |i: usize| -> Result<Tensor> { Ok(x.at(i)?.transpose(1, 2)?.contiguous()?) };
+    let (q, k, v) = (side(0)?, side(1)?, side(2)?);
+    let mask = match op.visibility {
+        Visibility::Causal => AttnMask::causal_with_offset(k.dim(1)? - q.dim(1)?),
+        _ => AttnMask::None,
+    };
+    let (scale, cap) = (op.scale.0, op.softcap.map(|cap| cap.0));
+    Ok(match q.dtype() {
+        candle_core::DType::F16 => flash_attn::<half::f16>(&q, &k, &v, scale, mask, None, cap)?,
+        candle_core::DType::BF16 => flash_attn::<half::bf16>(&q, &k, &v, scale, mask, None, cap)?,
+        _ => flash_attn::<f32>(&q, &k, &v, scale, mask, None, cap)?,
     })
 }
 
 /// 1 where an element is not 0.
 fn truth(x: &Tensor) -> Result<Tensor> {
     Ok(x.ne(&x.zeros_like()?)?)
-}
-
-/// −∞ in the shape and type of `z`.
-fn masked(z: &Tensor) -> Result<Tensor> {
-    Ok(Tensor::full(f32::NEG_INFINITY, z.shape(), CPU)?.to_dtype(z.dtype())?)
 }
 
 /// Rows of the first dimension.

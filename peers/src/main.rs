@@ -2,13 +2,6 @@
 //!
 //! `cargo run --manifest-path peers/Cargo.toml -- --library candle --level quick --report DIR`
 
-#[cfg(feature = "burn")]
-mod burn;
-#[cfg(feature = "candle")]
-mod candle;
-mod frame;
-mod report;
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,6 +9,8 @@ use anyhow::{Result, bail};
 use clap::Parser;
 use unisono_conformance::{Level, Options, run};
 use unisono_core::Backend;
+use unisono_peers::frame::Peer;
+use unisono_peers::report;
 
 /// Runs the conformance suite on another tensor library.
 #[derive(Parser)]
@@ -41,9 +36,9 @@ struct Arguments {
 fn open(library: &str) -> Result<Box<dyn Backend>> {
     Ok(match library {
         #[cfg(feature = "candle")]
-        "candle" => Box::new(frame::Peer::new(candle::Candle)),
+        "candle" => Box::new(Peer::new(unisono_peers::candle::Candle)),
         #[cfg(feature = "burn")]
-        "burn" => Box::new(frame::Peer::new(burn::Burn)),
+        "burn" => Box::new(Peer::new(unisono_peers::burn::Burn)),
         other => bail!("no library {other} is built in"),
     })
 }

@@ -8,6 +8,7 @@ mod args;
 mod dist;
 mod host;
 mod package;
+mod peers;
 mod run;
 mod swiftshader;
 mod test;
@@ -30,6 +31,9 @@ Tasks:
       set as VK_DRIVER_FILES.
   package
       Check that every crate that is published is complete within its own folder.
+  peers [--level LEVEL] [--library candle|burn]...
+      Build the adapters of other tensor libraries, a workspace of their own, and run the
+      conformance suite on them; reports go to target/report-candle and target/report-burn.
   help
       This text.
 ";
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
         "dist" => dist::run(&args),
         "swiftshader" => swiftshader::run(&args),
         "package" => package::run(&args),
+        "peers" => peers::run(&args),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())

@@ -83,7 +83,8 @@ pub(crate) fn as_root(program: &str, args: &[&str]) -> Result<Command> {
     Ok(command)
 }
 
-fn show(command: &Command) -> String {
+/// A command as a person would type it.
+pub(crate) fn show(command: &Command) -> String {
     let args: Vec<String> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let program = command.get_program().to_string_lossy();

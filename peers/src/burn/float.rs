@@ -53,7 +53,7 @@ pub(super) fn compute(desc: &OpDesc, x: &Inputs<'_>) -> Result<Tensor<1>> {
             let dtype = FloatDType::from(v.dtype());
             let mean = v.clone().cast(FloatDType::F32).square().mean_dim(1);
             let rms = mean.add_scalar(op.eps.0).sqrt().cast(dtype);
-            v.div(rms).mul(weight.unsqueeze()).flat()
+            v.div(rms).mul(weight.shaped([1, n])).flat()
         }
         Op::LayerNorm(op) => {
             let (v, n) = rows(x.float(0)?, &desc.inputs[0]);

@@ -70,8 +70,8 @@ fn compute(desc: &OpDesc, x: &Inputs<'_>, former: Option<Host>) -> Result<Tensor
                 true => quantised(&x.hosts[0])?.dequantize(CPU)?,
                 false => x.raw(0)?,
             };
-            let rows = desc.inputs[0].shape[0];
-            gather::rows(&table.reshape((rows, table.elem_count() / rows.max(1)))?, &x.raw(1)?)?
+            let shape = &desc.inputs[0].shape;
+            gather::rows(&table.reshape((shape[0], shape[1..].iter().product::<usize>()))?, &x.raw(1)?)?
         }
         Op::ScatterRows => {
             let former = tensor(&former.context("no former content")?)?;
@@ -158,11 +158,15 @@ fn compute(desc: &OpDesc, x: &Inputs<'_>, former: Option<Host>) -> Result<Tensor
             let weight = QMatMul::from_arc(Arc::new(quantised(&x.hosts[1])?))?;
             let a = x.raw(0)?.to_dtype(candle_core::DType::F32)?;
             // A matrix with all rows: a quantised weight has no batch.
-            weight.forward(&a.reshape(((), a.dim(D::Minus1)?))?)?
+            let (count, k) = a.dims().split_at(a.rank() - 1);
+            weight.forward(&a.reshape((count.iter().product::<usize>(), k[0]))?)?
         }
         Op::MatMul => {
             // candle takes up to two batch dimensions.
-            let batch = |v: Tensor| v.reshape(((), v.dim(D::Minus2)?, v.dim(D::Minus1)?));
+            let batch = |v: Tensor| {
+                let (count, matrix) = v.dims().split_at(v.rank() - 2);
+                v.reshape((count.iter().product::<usize>(), matrix[0], matrix[1]))
+            };
             batch(x.at(0)?)?.matmul(&batch(x.at(1)?)?)?
         }
         Op::MatMulId => {

@@ -1,0 +1,24 @@
+//! Burn in the families in which it meets the contract: a failure here is a fault of the adapter or of
+//! the suite. `docs/results/peers.md` says what the families left out are and why they fail.
+
+use std::convert::Infallible;
+
+use unisono_conformance::libtest::{Granularity, Suite};
+use unisono_conformance::{Level, Options, conformance_tests, families};
+use unisono_core::{Backend, Support};
+use unisono_peers::burn::Burn;
+use unisono_peers::frame::Peer;
+
+/// Families with results outside of the contract.
+const LEFT_OUT: [&str; 5] = ["rms_norm", "silu", "gelu_tanh", "gelu_quick", "group_norm"];
+
+conformance_tests!(suite());
+
+fn suite() -> Suite {
+    let device = Peer::new(Burn);
+    let kept = families().into_iter().chain(["program"]).filter(|family| !LEFT_OUT.contains(family));
+    Suite::new(|| Ok::<_, Infallible>(Peer::new(Burn)))
+        .with_options(Options::new(Level::Quick).with_families(kept))
+        .with_granularity(Granularity::Family)
+        .covering(move |case| !matches!(device.supports(&case.desc), Support::Unsupported(_)))
+}

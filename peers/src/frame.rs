@@ -66,7 +66,9 @@ impl<L: Library> Peer<L> {
         let desc = step.desc();
         let inputs = step.inputs.iter().map(|x| pack(slots, x)).collect::<Result<_>>()?;
         let former = if step.op.updates_in_place(0) { Some(pack(slots, &step.outputs[0])?) } else { None };
-        let failed = |e: anyhow::Error| Error::internal(format!("{e:#}")).with_op(step.op.name(), desc.operands());
+        // The first line says it; what follows is where in the library.
+        let line = |e: anyhow::Error| format!("{e:#}").lines().next().unwrap_or_default().to_string();
+        let failed = |e| Error::internal(line(e)).with_op(step.op.name(), desc.operands());
         let outputs = self.library.run(&desc, inputs, former).map_err(failed)?;
         for (operand, y) in step.outputs.iter().zip(&outputs) {
             unpack(slots, operand, y)?;

@@ -10,7 +10,7 @@ use unisono_peers::candle::Candle;
 use unisono_peers::frame::Peer;
 
 /// Families with results outside of the contract.
-const LEFT_OUT: [&str; 21] = [
+const LEFT_OUT: [&str; 19] = [
     "matmul",
     "linear",
     "attention",
@@ -23,13 +23,11 @@ const LEFT_OUT: [&str; 21] = [
     "silu",
     "gelu_tanh",
     "pow",
-    "gelu_quick",
     "sum",
     "mean",
     "argmax",
     "cumsum",
     "group_norm",
-    "l2_norm",
     "conv2d",
     "conv1d",
 ];

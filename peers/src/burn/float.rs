@@ -30,7 +30,11 @@ pub(super) fn unary(op: UnaryOp, x: Tensor<1>) -> Result<Tensor<1>> {
         UnaryOp::Cos => x.cos(),
         UnaryOp::Erf => x.erf(),
         UnaryOp::Relu => activation::relu(x),
-        UnaryOp::GeluQuick => x.clone().mul(activation::sigmoid(x.mul_scalar(1.702))),
+        UnaryOp::GeluQuick => {
+            // Composed here and not by the library, so in f32.
+            let x = x.cast(FloatDType::F32);
+            x.clone().mul(activation::sigmoid(x.mul_scalar(1.702)))
+        }
         UnaryOp::Softplus => activation::softplus(x, 1.0),
         UnaryOp::Floor => x.floor(),
         UnaryOp::Ceil => x.ceil(),
@@ -63,7 +67,8 @@ pub(super) fn compute(desc: &OpDesc, x: &Inputs<'_>) -> Result<Tensor<1>> {
         }
         Op::GroupNorm(op) => group_norm(op, desc, x)?,
         Op::L2Norm(op) => {
-            let (v, _) = rows(x.float(0)?, &desc.inputs[0]);
+            // Composed here and not by the library, so in f32.
+            let (v, _) = rows(x.float(0)?.cast(FloatDType::F32), &desc.inputs[0]);
             let length = v.clone().square().sum_dim(1).sqrt().clamp_min(op.eps.0);
             v.div(length).flat()
         }
@@ -117,15 +122,18 @@ fn softmax(op: &Softmax, desc: &OpDesc, x: &Inputs<'_>) -> Result<Tensor<1>> {
     Ok(y.flat())
 }
 
-/// As burn-nn composes it.
+/// As burn-nn composes it: f16 is widened for the statistics, bf16 is not.
 fn group_norm(op: &GroupNorm, desc: &OpDesc, x: &Inputs<'_>) -> Result<Tensor<1>> {
     let shape = &desc.inputs[0].shape;
     let [batch, channels, inner] = [shape[0], shape[1], shape[2..].iter().product()];
     let size = channels / op.groups * inner;
-    let v: Tensor<3> = x.float(0)?.shaped([batch, op.groups, size]);
+    let v = x.float(0)?;
+    let dtype = FloatDType::from(v.dtype());
+    let v = if dtype == FloatDType::F16 { v.cast(FloatDType::F32) } else { v };
+    let v: Tensor<3> = v.shaped([batch, op.groups, size]);
     let v = v.clone().sub(v.mean_dim(2));
     let variance = v.clone().square().mean_dim(2);
-    let v: Tensor<3> = v.div(variance.add_scalar(op.eps.0).sqrt()).flat().shaped([batch, channels, inner]);
+    let v: Tensor<3> = v.div(variance.add_scalar(op.eps.0).sqrt()).cast(dtype).flat().shaped([batch, channels, inner]);
     let weight = x.float_or(op.weight.then_some(1), channels, 1.0)?.shaped([1, channels, 1]);
     let bias = x.float_or(op.bias.then_some(1 + usize::from(op.weight)), channels, 0.0)?.shaped([1, channels, 1]);
     Ok(v.mul(weight).add(bias).flat())

@@ -48,7 +48,7 @@ pub(super) fn scatter<K: Basic>(
 ) -> Tensor<1, K> {
     let [n] = indices.dims();
     let (indices, _) = bounded(indices, rows, rows as i64);
-    let spare = src.clone().slice([0..width]);
+    let spare = src.clone().narrow(0, 0, width);
     let all = Tensor::cat(vec![former, spare], 0).reshape([rows + 1, width]);
     let all = all.select_assign(0, indices, src.shaped([n, width]), IndexingUpdateOp::Assign);
     all.slice([0..rows, 0..width]).flat()

@@ -149,7 +149,8 @@ fn compute(desc: &OpDesc, x: &Inputs<'_>, former: Option<Host>) -> Result<Tensor
             norm.forward(&v.reshape((batch, channels, inner))?)?
         }
         Op::L2Norm(op) => {
-            let v = x.at(0)?;
+            // Composed here and not by the library, so in f32.
+            let v = x.at(0)?.to_dtype(candle_core::DType::F32)?;
             let length = v.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?.maximum(f64::from(op.eps.0))?;
             v.broadcast_div(&length)?
         }
@@ -232,7 +233,10 @@ fn quantised(x: &Host) -> Result<QTensor> {
     let rows = x.shape.len() - 1;
     let matrix = (x.shape[..rows].iter().product::<usize>(), x.shape[rows]);
     let shape = if rows == 0 { vec![x.shape[0]] } else { vec![matrix.0, matrix.1] };
-    Ok(QTensor::new(QStorage::from_data(Cow::Borrowed(&x.bytes), CPU, dtype)?, shape)?)
+    // candle wants aligned bytes. A vector that was never allocated is not aligned.
+    let mut bytes = Vec::with_capacity(x.bytes.len().max(16));
+    bytes.extend_from_slice(&x.bytes);
+    Ok(QTensor::new(QStorage::from_data(Cow::Owned(bytes), CPU, dtype)?, shape)?)
 }
 
 fn quantise(x: &Tensor, to: DType) -> Result<Host> {
@@ -278,7 +282,11 @@ fn unary(op: UnaryOp, x: &Tensor) -> Result<Tensor> {
         UnaryOp::Cos => x.cos()?,
         UnaryOp::Erf => x.erf()?,
         UnaryOp::Relu => x.relu()?,
-        UnaryOp::GeluQuick => (x * nn::sigmoid(&(x * 1.702)?)?)?,
+        UnaryOp::GeluQuick => {
+            // Composed here and not by the library, so in f32.
+            let x = x.to_dtype(candle_core::DType::F32)?;
+            (&x * nn::sigmoid(&(&x * 1.702)?)?)?
+        }
         UnaryOp::Floor => x.floor()?,
         UnaryOp::Ceil => x.ceil()?,
         UnaryOp::Not => x.eq(&x.zeros_like()?)?,

@@ -313,12 +313,15 @@ fn running_sum(op: &CumSum, x: &Tensor) -> Result<Tensor> {
     if x.elem_count() == 0 {
         return Ok(x.clone());
     }
-    let turn = |x: &Tensor| if op.reverse { x.contiguous()?.flip(&[op.axis]) } else { Ok(x.clone()) };
-    let mut v = turn(x)?;
+    // candle's `cumsum` takes up to three dimensions along any axis.
+    let (before, after) = (&x.dims()[..op.axis], &x.dims()[op.axis + 1..]);
+    let shape = (before.iter().product::<usize>(), n, after.iter().product::<usize>());
+    let turn = |x: &Tensor| if op.reverse { x.contiguous()?.flip(&[1]) } else { Ok(x.clone()) };
+    let mut v = turn(&x.reshape(shape)?)?;
     if op.exclusive {
-        v = v.narrow(op.axis, 0, n - 1)?.pad_with_zeros(op.axis, 1, 0)?;
+        v = v.narrow(1, 0, n - 1)?.pad_with_zeros(1, 1, 0)?;
     }
-    Ok(turn(&v.contiguous()?.cumsum(op.axis)?)?)
+    Ok(turn(&v.contiguous()?.cumsum(1)?)?)
 }
 
 /// candle's rotary embedding takes `[batch, heads, tokens, dim]` and a row of the table per token.

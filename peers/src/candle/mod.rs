@@ -19,6 +19,9 @@ use crate::frame::{Host, Library, common_float, differs, lacks};
 /// The version that `Cargo.toml` pins.
 const VERSION: &str = "0.11.1";
 
+/// The longest running sum: its matrix and the temporaries of that take GiBs beyond.
+const LONGEST_SUM: usize = 1 << 14;
+
 /// candle's CPU device.
 #[derive(Debug)]
 pub struct Candle;
@@ -115,6 +118,9 @@ fn select(desc: &OpDesc) -> Result<(), Reason> {
         Op::Reduce(op) if op.op == ReduceOp::Prod => missing("product along an axis"),
         Op::Reduce(_) | Op::ArgReduce(_) => Ok(()),
         Op::CumSum(_) if !floats => missing("running sum of integers"),
+        Op::CumSum(op) if desc.inputs[0].shape[op.axis] > LONGEST_SUM => {
+            Err(Reason::Limit("the library builds a matrix of n × n for a running sum over n".into()))
+        }
         Op::CumSum(_) => Ok(()),
         Op::TopK(_) | Op::ArgSort(_) => Err(differs("the order of equal elements is unspecified")),
         Op::Softmax(op) if op.limits || op.window.is_some() => missing("softmax with row limits"),

@@ -156,7 +156,13 @@ fn compute(desc: &OpDesc, x: &Inputs<'_>, former: Option<Host>) -> Result<Tensor
         }
         Op::Rope(op) => rope(op, x)?,
         Op::MatMul if desc.inputs[1].dtype.is_block() => {
-            let weight = QMatMul::from_arc(Arc::new(quantised(&x.hosts[1])?))?;
+            let mut weight = x.hosts[1].clone();
+            if desc.inputs[1].is_empty() {
+                // Without a block, nothing shows along which dimension blocks lie: rows are inputs.
+                let rank = weight.shape.len();
+                weight.shape.swap(rank - 2, rank - 1);
+            }
+            let weight = QMatMul::from_arc(Arc::new(quantised(&weight)?))?;
             let a = x.raw(0)?.to_dtype(candle_core::DType::F32)?;
             // A matrix with all rows: a quantised weight has no batch.
             let (count, k) = a.dims().split_at(a.rank() - 1);

@@ -186,6 +186,8 @@ pub(crate) enum Level {
     Quick,
     /// Every case.
     Full,
+    /// Every bit pattern, every length of a sum on every kernel, a thousand repeats: hours.
+    Exhaustive,
 }
 
 impl From<Level> for unisono_conformance::Level {
@@ -193,6 +195,7 @@ impl From<Level> for unisono_conformance::Level {
         match level {
             Level::Quick => unisono_conformance::Level::Quick,
             Level::Full => unisono_conformance::Level::Full,
+            Level::Exhaustive => unisono_conformance::Level::Exhaustive,
         }
     }
 }

@@ -21,6 +21,9 @@ pub enum Level {
     Quick,
     /// Every case, in minutes.
     Full,
+    /// Every bit pattern of every function, every kernel at every length of a sum, a thousand repeats:
+    /// hours, in parts.
+    Exhaustive,
 }
 
 impl Level {
@@ -29,12 +32,13 @@ impl Level {
         match self {
             Level::Quick => "quick",
             Level::Full => "full",
+            Level::Exhaustive => "exhaustive",
         }
     }
 
     /// The level with the given [`name`](Self::name).
     pub fn from_name(name: &str) -> Option<Level> {
-        [Level::Quick, Level::Full].into_iter().find(|l| l.name() == name)
+        [Level::Quick, Level::Full, Level::Exhaustive].into_iter().find(|l| l.name() == name)
     }
 }
 

@@ -138,7 +138,21 @@ fn long_elements(sink: Sink<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Every 16-bit float as every other kind of number. NaN and ∞ stand in the informative cases.
+fn all_inputs(sink: Sink<'_>) -> Result<()> {
+    for from in [DType::F16, DType::BF16] {
+        for to in DType::PLAIN.into_iter().filter(|to| !to.is_float()) {
+            Draft::new(Op::Copy, "cast_all", format!("dtype={from}_{to}"), DataClass::Bits)
+                .input(Layout::Plain.desc(from, &[65536])?, Fill::Bits { start: 0, step: 1 })
+                .output(Layout::Plain.desc(to, &[65536])?)
+                .add(sink)?;
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn cases(sink: Sink<'_>) -> Result<()> {
     pairs(sink)?;
+    all_inputs(sink)?;
     long_elements(sink)
 }

@@ -72,7 +72,9 @@ pub(super) fn cases(sink: Sink<'_>) -> Result<()> {
         for (t, dtype) in [DType::F16, DType::BF16].into_iter().enumerate() {
             add(sink, Row { quick: (k + t) % 2 == 0, ..base([dtype; 2]) })?;
         }
-        add(sink, base([pick(&[DType::F16, DType::BF16], k), DType::F32]))?;
+        for dtype in [DType::F16, DType::BF16] {
+            add(sink, base([dtype, DType::F32]))?;
+        }
         let spread = Fill::Bits { start: 1_234_567, step: 16_383 };
         add(sink, Row { name: "spread", shape: &[1 << 18], fill: spread, ..base([DType::F32; 2]) })?;
         let hard = hard(op);

@@ -1,10 +1,14 @@
 //! Several threads that submit to one device at once.
 //!
-//! Each thread has buffers and plans of its own and data of its own, so a result that belongs to
-//! another thread cannot pass. Two things are asked: scenarios of the `program` family end as on
-//! the host, and cases of the suite give the bits that they give to a single thread.
+//! Either each thread has buffers and plans of its own and data of its own, so a result that belongs
+//! to another thread cannot pass: scenarios of the `program` family end as on the host, and cases of
+//! the suite give the bits that they give to a single thread. Or all threads read the same inputs and
+//! submit the same plans, each for outputs of its own and each another operation at a time.
 
-use unisono_core::{Backend, Error, KernelChoice, Result, Support};
+use std::future::Future;
+use std::sync::Arc;
+
+use unisono_core::{Backend, Error, KernelChoice, Plan, Result, Support};
 
 use super::case::prepare;
 use super::exec::{Bound, Tensors, catch};
@@ -15,6 +19,9 @@ use crate::report::{CaseResult, Status};
 
 /// The id of the check.
 pub(crate) const ID: &str = "program/concurrent:threads=4:seed=1";
+
+/// The id of the check with shared inputs and plans.
+pub(crate) const SHARED_ID: &str = "program/concurrent_shared:threads=4,inputs=shared,plans=shared:seed=1";
 
 const THREADS: i32 = 4;
 const ROUNDS: i32 = 3;
@@ -27,25 +34,79 @@ pub(crate) async fn run_concurrent(backend: &dyn Backend) -> CaseResult {
     let start = web_time::Instant::now();
     let outcome = catch(async {
         let shared = single_threaded(backend).await?;
-        let failure = std::thread::scope(|scope| {
-            let shared = &shared;
-            let thread = |i| scope.spawn(move || pollster::block_on(catch(one_thread(backend, i, shared))));
-            let threads: Vec<_> = (0..THREADS).map(thread).collect();
-            let ended = threads.into_iter().map(|thread| match thread.join() {
-                Ok(Ok(outcome)) => outcome,
-                Ok(Err(panic)) => Ok(Some(panic)),
-                Err(_) => Ok(Some("a thread of the check panicked".to_string())),
-            });
-            ended.collect::<Result<Vec<Option<String>>>>()
-        })?;
-        let failure = failure.into_iter().flatten().next();
-        result.status = if failure.is_some() { Status::Fail } else { Status::Pass };
-        result.detail = failure.unwrap_or_default();
+        in_threads(&mut result, |i| one_thread(backend, i, &shared))
+    })
+    .await;
+    result.seconds = start.elapsed().as_secs_f64();
+    settle(result, outcome)
+}
+
+/// Runs the check with shared inputs and plans.
+pub(crate) async fn run_shared(backend: &dyn Backend) -> CaseResult {
+    let mut result = super::blank_program_result(SHARED_ID);
+    let start = web_time::Instant::now();
+    let outcome = catch(async {
+        let references = single_threaded(backend).await?;
+        let mut shared = Vec::new();
+        for reference in &references {
+            let bound = Bound::new(backend, &reference.tensors)?;
+            let plan = bound.compile(KernelChoice::Auto)?;
+            shared.push((reference, bound, plan));
+        }
+        in_threads(&mut result, |i| one_sharing_thread(i, &shared))?;
+        for (reference, bound, _) in &shared {
+            if let Some(input) = bound.changed_input().await? {
+                result.status = Status::Fail;
+                result.detail = format!("input {input} of {} was written to", reference.id);
+            }
+        }
         Ok(())
     })
     .await;
     result.seconds = start.elapsed().as_secs_f64();
     settle(result, outcome)
+}
+
+/// Runs `work` in every thread at once; the first thing that went wrong goes into `result`.
+fn in_threads<F, W>(result: &mut CaseResult, work: F) -> Result<()>
+where
+    F: Fn(i32) -> W + Sync,
+    W: Future<Output = Result<Option<String>>>,
+{
+    let failures = std::thread::scope(|scope| {
+        let work = &work;
+        let thread = |i| scope.spawn(move || pollster::block_on(catch(work(i))));
+        let threads: Vec<_> = (0..THREADS).map(thread).collect();
+        let ended = threads.into_iter().map(|thread| match thread.join() {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(panic)) => Ok(Some(panic)),
+            Err(_) => Ok(Some("a thread of the check panicked".to_string())),
+        });
+        ended.collect::<Result<Vec<Option<String>>>>()
+    })?;
+    let failure = failures.into_iter().flatten().next();
+    result.status = if failure.is_some() { Status::Fail } else { Status::Pass };
+    result.detail = failure.unwrap_or_default();
+    Ok(())
+}
+
+/// A case whose inputs are on the device, and its plan.
+type Shared<'a> = (&'a Reference, Bound<'a>, Arc<dyn Plan>);
+
+/// Every shared case several times, beginning with another one than the other threads.
+async fn one_sharing_thread(thread: i32, shared: &[Shared<'_>]) -> Result<Option<String>> {
+    let own: Vec<Bound<'_>> = shared.iter().map(|(_, bound, _)| bound.sharing()).collect::<Result<_>>()?;
+    for round in 0..4 * ROUNDS {
+        let i = (thread + round) as usize % shared.len();
+        let (reference, _, plan) = &shared[i];
+        let run = own[i].run(plan, round as u32).await?;
+        let tensors = &reference.tensors;
+        let bits: Vec<Vec<u8>> = tensors.outputs.iter().zip(&run.after).map(|(r, after)| r.elements(after)).collect();
+        if bits != reference.bits {
+            return Ok(Some(format!("thread {thread}: other bits than a single thread in {}", reference.id)));
+        }
+    }
+    Ok(None)
 }
 
 /// A case with the bits that its outputs have when nothing else runs.

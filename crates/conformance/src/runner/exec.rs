@@ -122,6 +122,17 @@ impl<'a> Bound<'a> {
         Ok(Bound { backend, tensors, inputs, outputs, bindings })
     }
 
+    /// The same inputs with outputs of its own.
+    pub(crate) fn sharing(&self) -> Result<Bound<'a>> {
+        let alloc = |region: &Region| self.backend.alloc(&BufferDesc::new(region.bytes() as u64));
+        let outputs: Vec<Buffer> = self.tensors.outputs.iter().map(alloc).collect::<Result<_>>()?;
+        let mut bindings = Bindings::new();
+        for (i, buffer) in self.inputs.iter().chain(&outputs).enumerate() {
+            bindings.set(SlotId(i as u32), buffer.clone());
+        }
+        Ok(Bound { backend: self.backend, tensors: self.tensors, inputs: self.inputs.clone(), outputs, bindings })
+    }
+
     /// Compiles the operation with the given kernel.
     pub(crate) fn compile(&self, kernel: KernelChoice) -> Result<Arc<dyn Plan>> {
         self.backend.compile(&self.tensors.program(kernel)?)

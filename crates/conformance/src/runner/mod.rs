@@ -10,7 +10,9 @@ mod command;
 mod concurrent;
 pub(crate) mod exec;
 mod program;
+mod recycled;
 mod scenarios;
+mod sweep;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -64,12 +66,14 @@ pub enum Kernels {
 }
 
 impl Options {
-    /// Everything of `level`. Full: three runs of each kernel (fewer of [large](Case::is_large) cases). Quick: two runs of the selector's
-    /// choice and one of the others, which are sampled.
+    /// Everything of `level`. Exhaustive: a thousand runs of each kernel. Full: three. Quick: two runs
+    /// of the selector's choice and one of the others, which are sampled. [Large](Case::is_large) cases
+    /// run less often.
     pub fn new(level: Level) -> Options {
         let (repeats, other_repeats, kernels) = match level {
             Level::Quick => (2, 1, Kernels::Sampled),
             Level::Full => (3, 3, Kernels::All),
+            Level::Exhaustive => (1000, 1000, Kernels::All),
         };
         Options {
             level,
@@ -118,6 +122,7 @@ impl Options {
     fn repeats_of(&self, selected: bool, large: bool) -> u32 {
         let most = match (large, selected) {
             (false, _) => u32::MAX,
+            (true, _) if self.level == Level::Exhaustive => 10,
             (true, true) => 2,
             (true, false) => 1,
         };
@@ -142,8 +147,12 @@ pub struct Progress<'a> {
 pub(crate) enum Item {
     Case(Box<Case>),
     Program(&'static scenarios::ProgramCase),
+    Sweep(Box<sweep::Sweep>),
+    Recycled,
     #[cfg(not(target_family = "wasm"))]
     Concurrent,
+    #[cfg(not(target_family = "wasm"))]
+    ConcurrentShared,
 }
 
 impl Item {
@@ -151,8 +160,12 @@ impl Item {
         match self {
             Item::Case(case) => &case.id,
             Item::Program(case) => case.id,
+            Item::Sweep(sweep) => &sweep.id,
+            Item::Recycled => recycled::ID,
             #[cfg(not(target_family = "wasm"))]
             Item::Concurrent => concurrent::ID,
+            #[cfg(not(target_family = "wasm"))]
+            Item::ConcurrentShared => concurrent::SHARED_ID,
         }
     }
 
@@ -160,14 +173,19 @@ impl Item {
         match self {
             Item::Case(case) => case::run_case(backend, case, options, &mut |_| {}).await,
             Item::Program(case) => vec![program::run_program(backend, case).await],
+            Item::Sweep(sweep) => sweep.run(backend, options).await,
+            Item::Recycled => vec![recycled::run_recycled(backend).await],
             #[cfg(not(target_family = "wasm"))]
             Item::Concurrent => vec![concurrent::run_concurrent(backend).await],
+            #[cfg(not(target_family = "wasm"))]
+            Item::ConcurrentShared => vec![concurrent::run_shared(backend).await],
         }
     }
 
     fn blank(&self) -> CaseResult {
         match self {
             Item::Case(case) => case::blank_result(case),
+            Item::Sweep(sweep) => sweep.blank(),
             _ => blank_program_result(self.id()),
         }
     }
@@ -280,9 +298,13 @@ pub(crate) fn select(options: &Options) -> Vec<Item> {
     };
     let reseeded = |case: Case| options.seed.map_or(case.clone(), |seed| case.with_seed(seed));
     let mut items: Vec<Item> = cases.into_iter().map(|case| Item::Case(Box::new(reseeded(case)))).collect();
+    items.extend(sweep::select(options).into_iter().map(|s| Item::Sweep(Box::new(s))));
     items.extend(scenarios::ALL.iter().filter(|case| wanted(case.id)).map(Item::Program));
     #[cfg(not(target_family = "wasm"))]
     items.extend(wanted(concurrent::ID).then_some(Item::Concurrent));
+    #[cfg(not(target_family = "wasm"))]
+    items.extend(wanted(concurrent::SHARED_ID).then_some(Item::ConcurrentShared));
+    items.extend(wanted(recycled::ID).then_some(Item::Recycled));
     let mut seen = HashSet::new();
     items.retain(|item| seen.insert(item.id().to_string()));
     items

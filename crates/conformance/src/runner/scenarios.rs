@@ -32,6 +32,7 @@ pub(crate) const ALL: &[ProgramCase] = &[
     ProgramCase { id: "program/read_after_write:submissions=2:seed=1", build: read_after_write },
     ProgramCase { id: "program/write_order:submissions=3:seed=1", build: write_order },
     ProgramCase { id: "program/replay:submissions=20:seed=1", build: replay },
+    ProgramCase { id: "program/end_of_buffer:outputs=3:seed=1", build: end_of_buffer },
     ProgramCase { id: "program/dropped_buffer:submissions=4:seed=1", build: dropped_buffer },
 ];
 
@@ -268,4 +269,30 @@ fn dropped_buffer(seed: i32) -> Result<Scenario> {
     }
     let buffers = std::iter::once(buffer(DType::F32, floats(seed, n))).chain((0..4).map(|_| poisoned(n)));
     Ok(Scenario { programs: vec![step_program(&ADD, n)?], buffers: buffers.collect(), script })
+}
+
+/// Outputs of narrow elements that end where their buffer ends, behind elements that must stay: a whole
+/// word written at the end leaves the buffer, at the start it hits a neighbour.
+fn end_of_buffer(seed: i32) -> Result<Scenario> {
+    let n = 7;
+    let bytes: Vec<u8> = (0..n).map(|i| (i as i32 * 5 + seed) as u8).collect();
+    let mut scenario = Scenario {
+        buffers: vec![buffer(DType::F32, floats(seed, n)), buffer(DType::I8, bytes)],
+        ..Scenario::default()
+    };
+    for (i, (from, to)) in
+        [(DType::F32, DType::F16), (DType::F32, DType::BF16), (DType::I8, DType::I8)].into_iter().enumerate()
+    {
+        let mut b = ProgramBuilder::new();
+        let x = b.operand(SlotKind::Input, TensorDesc::contiguous(from, &[n])?);
+        let all = TensorDesc::contiguous(to, &[n + 3])?;
+        let y = b.operand(SlotKind::State, all);
+        let last = Operand { offset: 3, ..y.with_desc(TensorDesc::contiguous(to, &[n])?) };
+        b.push(Op::Copy, &[x], &[last])?;
+        scenario.programs.push(b.finish());
+        scenario.buffers.push(buffer(to, vec![crate::data::POISON_BYTE; all.span_bytes() as usize]));
+        let input = usize::from(from == DType::I8);
+        scenario.script.push(Action::Submit(i, vec![(SlotId(0), input), (SlotId(1), i + 2)]));
+    }
+    Ok(scenario)
 }

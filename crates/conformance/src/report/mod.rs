@@ -68,7 +68,7 @@ pub struct Report {
     pub date: Option<String>,
     /// Where it ran.
     pub host: Host,
-    /// `quick` or `full`.
+    /// `quick`, `full` or `exhaustive`.
     pub level: String,
     /// Ids, prefixes or globs of the cases that ran; empty where the whole level did.
     #[serde(default)]

@@ -24,6 +24,7 @@ pub use case::DECOMPOSITION;
 pub(crate) use case::{is_sampled, prepare};
 pub(crate) use program::scenario_hashes;
 pub(crate) use scenarios::ProgramCase;
+pub(crate) use sweep::Sweep;
 
 use crate::case::{Case, Level, find, suite};
 use crate::check::Expected;
@@ -147,7 +148,7 @@ pub struct Progress<'a> {
 pub(crate) enum Item {
     Case(Box<Case>),
     Program(&'static scenarios::ProgramCase),
-    Sweep(Box<sweep::Sweep>),
+    Sweep(Box<Sweep>),
     Recycled,
     #[cfg(not(target_family = "wasm"))]
     Concurrent,

@@ -12,7 +12,7 @@ use crate::Expected;
 use crate::case::Case;
 use crate::data::{decode, encode};
 use crate::report::{CaseResult, Number, Report, Status, Worst};
-use crate::runner::{Item, prepare, scenario_hashes};
+use crate::runner::{Item, Sweep, prepare, scenario_hashes};
 
 /// Numbers of the oracle may differ in the last digits between platforms, whose mathematical
 /// functions do.
@@ -51,8 +51,10 @@ pub(super) fn check(
         match suite.by_id[id] {
             Item::Case(case) => recompute_case(case, &results, &mut part),
             Item::Program(program) => recompute_program(program, &results, &mut part),
+            Item::Sweep(sweep) => recompute_sweep(sweep, &results, &mut part),
+            Item::Recycled => {}
             #[cfg(not(target_family = "wasm"))]
-            Item::Concurrent => {}
+            Item::Concurrent | Item::ConcurrentShared => {}
         }
         part
     };
@@ -112,6 +114,14 @@ impl Part {
             }
             (false, _) => {}
         }
+    }
+}
+
+/// The data of a sweep; its results are as many as its lengths or patterns.
+fn recompute_sweep(sweep: &Sweep, results: &[(At, &CaseResult)], part: &mut Part) {
+    match sweep.input_hash() {
+        Ok(hash) => results.iter().for_each(|&(at, result)| part.inputs(at, result, &hash)),
+        Err(e) => results.iter().for_each(|&(at, _)| part.problem(at, "id", format!("the case cannot be made: {e}"))),
     }
 }
 

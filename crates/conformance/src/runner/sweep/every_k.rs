@@ -51,7 +51,19 @@ struct Data {
     sums: Vec<Vec<f64>>,
 }
 
+impl Data {
+    fn hash(&self) -> String {
+        let mut hash = Fnv::new();
+        self.bytes.iter().for_each(|bytes| hash.update(bytes));
+        hash.hex()
+    }
+}
+
 impl EveryK {
+    pub(crate) fn input_hash(&self) -> Result<String> {
+        Ok(self.data()?.hash())
+    }
+
     fn block(&self) -> usize {
         self.weight.block_elements()
     }
@@ -124,9 +136,7 @@ impl EveryK {
         result: &mut CaseResult,
     ) -> Result<()> {
         let data = self.data()?;
-        let mut hash = Fnv::new();
-        data.bytes.iter().for_each(|bytes| hash.update(bytes));
-        result.input_hash = hash.hex();
+        result.input_hash = data.hash();
         let inputs = [upload(backend, &data.bytes[0])?, upload(backend, &data.bytes[1])?];
         let results = self.m * COLUMNS;
         let y = backend.alloc(&BufferDesc::new((4 * results * BATCH) as u64))?;

@@ -125,6 +125,14 @@ impl Sweep {
         super::blank_result(&self.id, self.family(), self.dtype().name())
     }
 
+    /// The hash of its data.
+    pub(crate) fn input_hash(&self) -> Result<String> {
+        match &self.kind {
+            Kind::EveryK(every) => every.input_hash(),
+            Kind::Patterns(patterns) => patterns.input_hash(),
+        }
+    }
+
     /// Runs it on every kernel that `options` ask for.
     pub(crate) async fn run(&self, backend: &dyn Backend, options: &Options) -> Vec<CaseResult> {
         let names = match catch(async { self.kernels(backend) }).await {

@@ -46,6 +46,14 @@ impl Patterns {
         fill_bytes(desc, &Fill::Bits { start, step }, &Stream::new("patterns", 0))
     }
 
+    pub(crate) fn input_hash(&self) -> Result<String> {
+        let (desc, mut hash) = (self.desc()?, Fnv::new());
+        for first in (0..self.count).step_by(CHUNK as usize) {
+            hash.update(&self.chunk(&desc.inputs[0], first));
+        }
+        Ok(hash.hex())
+    }
+
     pub(crate) async fn run(&self, backend: &dyn Backend, kernel: &Arc<str>, result: &mut CaseResult) -> Result<()> {
         let desc = self.desc()?;
         let mut builder = ProgramBuilder::new();

@@ -10,9 +10,12 @@ use unisono_conformance::report::{CaseResult, DeviceReport, Report, Status};
 use unisono_conformance::{Options, case_ids, run as run_suite};
 
 use crate::output::{self, Usage};
-use crate::{CheckArguments, Outcome, mutants, reports};
+use crate::{CheckArguments, Outcome, mutants, onnx, reports};
 
 pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
+    if let Some(folder) = &arguments.onnx {
+        return onnx::run(folder, arguments);
+    }
     let level = arguments.level.into();
     for pattern in &arguments.cases {
         if case_ids(&Options::new(level).with_patterns(vec![pattern.clone()])).is_empty() {

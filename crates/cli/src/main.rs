@@ -10,6 +10,7 @@ mod fingerprint;
 mod generate;
 mod job;
 mod mutants;
+mod onnx;
 mod ops;
 mod output;
 mod replay;
@@ -97,6 +98,10 @@ pub(crate) struct CheckArguments {
     /// Put the numeric fingerprint of each device into the report.
     #[arg(long)]
     pub(crate) fingerprint: bool,
+    /// Run ONNX's own node tests from this directory instead of the suite; `--case` then selects
+    /// tests by name or glob, and `--report` gets onnx.json and onnx.md.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["level", "seed", "kernel", "fingerprint", "plant"])]
+    pub(crate) onnx: Option<PathBuf>,
 }
 
 /// Arguments of `mutants`.

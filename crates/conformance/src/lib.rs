@@ -43,6 +43,7 @@ pub use check::{Expected, Mismatch, Outcome, check};
 pub use data::{POISON_BYTE, decode, read_integers, read_logical};
 pub use fingerprint::{Fingerprint, Trait};
 pub use glob::glob_matches;
+pub use oracle::evaluate;
 pub use report::{
     CaseResult, DeviceFacts, DeviceReport, ExpectationEntry, ExpectationKind, ExpectationResult, ExpectedResult,
     GroupOutcome, GroupResult, Host, ModelResult, Number, ProfileResult, ProfileVerdict, Report, Status, Summary,

@@ -60,9 +60,10 @@ impl Tensor {
     }
 }
 
-/// What each output of `desc` must be. `initial` is the former content of outputs that are updated
-/// in place.
-pub(crate) fn evaluate(desc: &OpDesc, inputs: &[Vec<u8>], initial: &[Option<Vec<u8>>]) -> Result<Vec<Expected>> {
+/// What each output of `desc` must be: the oracle's value and bound for each element, from inputs
+/// given as the bytes over the span of each descriptor. `initial` has an entry for each output:
+/// the former content of one that is updated in place, `None` for the others.
+pub fn evaluate(desc: &OpDesc, inputs: &[Vec<u8>], initial: &[Option<Vec<u8>>]) -> Result<Vec<Expected>> {
     desc.validate()?;
     if inputs.len() != desc.inputs.len() {
         return Err(Error::invalid(format!("{} inputs given, {} needed", inputs.len(), desc.inputs.len()))

@@ -62,7 +62,7 @@ impl Trait {
 }
 
 impl Fingerprint {
-    fn of(traits: Vec<Trait>) -> Fingerprint {
+    pub(crate) fn of(traits: Vec<Trait>) -> Fingerprint {
         let mut hash = Fnv::new();
         for t in &traits {
             for part in [&t.group, &t.name, &t.answer] {

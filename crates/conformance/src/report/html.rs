@@ -35,7 +35,7 @@ pub fn render(report: &Report) -> String {
 }
 
 /// `text` with everything that HTML gives a meaning to replaced.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -51,11 +51,11 @@ fn escape(text: &str) -> String {
 }
 
 /// Appends a line. Writing to a `String` cannot fail.
-fn line(out: &mut String, text: impl Display) {
+pub(super) fn line(out: &mut String, text: impl Display) {
     let _ = writeln!(out, "{text}");
 }
 
-fn fact(out: &mut String, name: &str, value: impl Display) {
+pub(super) fn fact(out: &mut String, name: &str, value: impl Display) {
     let value = value.to_string();
     if !value.is_empty() {
         line(out, format_args!("<div><dt>{}</dt><dd>{}</dd></div>", escape(name), escape(&value)));
@@ -69,14 +69,28 @@ fn header(out: &mut String, report: &Report) {
     fact(out, "level", &report.level);
     fact(out, "date", report.date.as_deref().unwrap_or(""));
     fact(out, "version", &report.version);
-    fact(out, "commit", report.commit.as_deref().unwrap_or(""));
+    let dirty = if report.dirty == Some(true) { ", with local changes" } else { "" };
+    fact(out, "commit", report.commit.as_ref().map(|c| format!("{c}{dirty}")).unwrap_or_default());
     fact(out, "operating system", &report.host.os);
     fact(out, "processor", &report.host.cpu);
+    fact(out, "architecture", &report.host.arch);
+    fact(out, "seed", report.seed.map(|seed| seed.to_string()).unwrap_or_default());
     fact(out, "case list", &report.case_list_hash);
+    fact(out, "digest", &report.digest);
     line(out, "</dl>");
+    if report.is_partial() {
+        let what: Vec<&str> = report.patterns.iter().chain(&report.kernel).map(String::as_str).collect();
+        line(
+            out,
+            format_args!(
+                "<p><b>A run of selected cases, not of the whole level:</b> <code>{}</code></p>",
+                escape(&what.join(" "))
+            ),
+        );
+    }
 }
 
-fn badge(status: Status, text: impl Display) -> String {
+pub(super) fn badge(status: Status, text: impl Display) -> String {
     format!("<span class=\"badge {}\">{text}</span>", status.name())
 }
 
@@ -133,6 +147,9 @@ fn device_facts(out: &mut String, i: usize, report: &DeviceReport) {
         fact(out, "largest buffer", format_args!("{} MiB", d.max_buffer_bytes >> 20));
     }
     fact(out, "features", d.features.join(", "));
+    let refused: Vec<&str> = d.features_asked.iter().filter(|f| !d.features.contains(f)).map(String::as_str).collect();
+    fact(out, "features not granted", refused.join(", "));
+    fact(out, "numeric modes", d.numeric_modes.join(", "));
     d.properties.iter().for_each(|(name, value)| fact(out, name, value));
     line(out, "</dl>");
     if !d.limits.is_empty() {
@@ -143,6 +160,7 @@ fn device_facts(out: &mut String, i: usize, report: &DeviceReport) {
     if !report.models.is_empty() {
         models(out, report);
     }
+    super::html_parts::parts(out, report);
 }
 
 fn models(out: &mut String, report: &DeviceReport) {
@@ -274,7 +292,14 @@ fn findings(out: &mut String, device: usize, report: &DeviceReport) {
         finding(out, device, number, result);
     }
     if listed.len() > LISTED_PER_DEVICE {
-        line(out, format_args!("<p>And {} more: see the JSON.</p>", listed.len() - LISTED_PER_DEVICE));
+        let more = listed.len() - LISTED_PER_DEVICE;
+        line(
+            out,
+            format_args!(
+                "<p><b>{LISTED_PER_DEVICE} of {} findings are listed; {more} are left out here.</b> The JSON and the CSV have all.</p>",
+                listed.len()
+            ),
+        );
     }
     declined(out, report);
 }

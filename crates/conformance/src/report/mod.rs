@@ -14,6 +14,7 @@ mod digest;
 mod expected;
 mod groups;
 pub mod html;
+mod html_parts;
 #[cfg(feature = "formats")]
 pub mod junit;
 pub mod markdown;

@@ -2,6 +2,7 @@
 //! and expectations.
 
 use super::{Verification, of_device};
+use crate::fingerprint::Fingerprint;
 use crate::report::{DeviceReport, Number, ProfileVerdict, Report, Status};
 
 pub(super) fn check(report: &Report, found: &mut Verification) {
@@ -10,6 +11,13 @@ pub(super) fn check(report: &Report, found: &mut Verification) {
         profiles(d, device, found);
         groups(d, device, found);
         expectations(d, device, found);
+        if let Some(fingerprint) = &device.fingerprint {
+            let hash = Fingerprint::of(fingerprint.traits.clone()).hash;
+            if hash != fingerprint.hash {
+                let message = format!("'{}', its answers have {hash}", fingerprint.hash);
+                found.problem(of_device(d, "fingerprint.hash"), message);
+            }
+        }
     }
 }
 

@@ -462,8 +462,8 @@ fn every_form_counts_alike() {
             use quick_xml::events::Event;
             match reader.read_event().unwrap() {
                 Event::Start(e) | Event::Empty(e) => match e.name().as_ref() {
-                    b"testcase" => cases += 1,
-                    b"failure" | b"error" => failed += 1,
+                    "testcase" => cases += 1,
+                    "failure" | "error" => failed += 1,
                     _ => {}
                 },
                 Event::Eof => break,

@@ -103,7 +103,8 @@ fn kind(d: &DeviceFacts, at: &mut dyn FnMut(&str, String)) {
     {
         at("software", format!("false, and {known} is a software adapter"));
     }
-    if !d.api.is_empty() && (d.api == "cpu") != (d.kind == "cpu") {
+    let graphics = ["vulkan", "gl", "metal", "dx12", "webgpu"].contains(&d.api.as_str());
+    if (d.api == "cpu" && d.kind != "cpu") || (graphics && d.kind == "cpu") {
         at("api", format!("'{}', and the kind is '{}'", d.api, d.kind));
     }
     for (vendor, ids) in VENDORS {

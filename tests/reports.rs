@@ -1,19 +1,18 @@
 //! Reports of real runs: they hold to the published schema, verify, and every kind of tampering
 //! with them is found, with the digest as it was and with the digest computed anew.
 
-#[allow(dead_code, reason = "the table of faults is another test's")]
-mod faulty;
 mod reporting;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use faulty::{Fault, Faulty};
 use reporting::{document, recount, report, reseal, result, results};
 use serde_json::{Value, json};
 use unisono_conformance::report::{
     ChangeKind, DiffOptions, Report, VerifyOptions, badge, csv, diff, html, junit, markdown, verify,
 };
 use unisono_conformance::{Level, Options, run};
+use unisono_mutants::host::{HostFault, Planted, Rewrite};
+use unisono_tests::naive::Naive;
 
 const NOW: &str = "2026-02-01T00:00:00Z";
 
@@ -26,10 +25,16 @@ fn passing() -> &'static Report {
     })
 }
 
-/// A report of a backend that drops the last term of each product.
+/// A backend that drops the last term of each product.
+fn broken() -> Planted {
+    let fault = HostFault::Rewrite(Rewrite::MatMulDropsLastK);
+    Planted::new(Arc::new(Naive::default()), Some(fault)).named("matmul-drops-last-k")
+}
+
+/// A report of the broken backend.
 fn failing() -> &'static Report {
     static REPORT: OnceLock<Report> = OnceLock::new();
-    REPORT.get_or_init(|| report(&Faulty::new(Fault::MatMulDropsLastK), &["matmul/plain"]))
+    REPORT.get_or_init(|| report(&broken(), &["matmul/plain"]))
 }
 
 /// Paths and messages of what a verification finds.
@@ -73,7 +78,7 @@ const PASSING: &[Tampering] = &[
         "a case dropped and the rest recounted",
         |d| {
             drop_first_case(d);
-            recount(d)
+            recount(d);
         },
         "no result of case matmul/",
     ),
@@ -101,7 +106,7 @@ const PASSING: &[Tampering] = &[
         |d| {
             let r = results(d)[0].clone();
             results(d).insert(0, r);
-            recount(d)
+            recount(d);
         },
         "a second result of",
     ),
@@ -120,7 +125,7 @@ const PASSING: &[Tampering] = &[
         "a pass turned into a failure",
         |d| {
             results(d)[0]["status"] = "fail".into();
-            recount(d)
+            recount(d);
         },
         "fail without a reason",
     ),
@@ -155,7 +160,7 @@ const PASSING: &[Tampering] = &[
         "a result that was expected to fail",
         |d| {
             results(d)[0]["status"] = "expected_fail".into();
-            recount(d)
+            recount(d);
         },
         "without an expectation",
     ),
@@ -223,7 +228,7 @@ const PASSING: &[Tampering] = &[
         "no device",
         |d| {
             d["devices"] = json!([]);
-            recount(d)
+            recount(d);
         },
         "about no device",
     ),
@@ -302,7 +307,7 @@ const FAILING: &[Tampering] = &[
         "the failures dropped",
         |d| {
             results(d).retain(|r| r["status"] != "fail");
-            recount(d)
+            recount(d);
         },
         "no result of case",
     ),
@@ -322,6 +327,11 @@ const FAILING: &[Tampering] = &[
             recount(d);
         },
         "informative: true, the case says false",
+    ),
+    (
+        "the planted fault hidden",
+        |d| drop(d["devices"][0]["device"]["properties"].as_object_mut().unwrap().remove("planted-fault")),
+        "reproduce: the command says",
     ),
     ("a failure without its error", |d| result(d, status("fail"))["ratio"] = 0.1.into(), "the error is within it"),
 ];
@@ -365,7 +375,7 @@ fn a_failing_report_is_replayed_case_by_case_with_the_same_bits() {
     for old in failures {
         let options =
             Options::new(Level::Quick).with_patterns(vec![old.id.clone()]).with_kernel(Some(old.kernel.clone()));
-        let again = run(&Faulty::new(Fault::MatMulDropsLastK), &options, &mut |_| {});
+        let again = run(&broken(), &options, &mut |_| {});
         assert_eq!(again.results.len(), 1, "{}", old.id);
         let new = &again.results[0];
         assert_eq!((new.status, &new.input_hash, &new.output_hash), (old.status, &old.input_hash, &old.output_hash));

@@ -1,7 +1,7 @@
 //! The command line that runs one result again: printed with a failure, kept in the report, and
 //! replayed from there.
 
-use unisono_core::DeviceInfo;
+use std::collections::BTreeMap;
 
 use crate::Level;
 use crate::runner::Options;
@@ -23,10 +23,10 @@ impl Options {
 }
 
 /// The options of the command that plant a fault again, where one was planted into the device.
-pub(crate) fn planted(info: &DeviceInfo) -> String {
+pub(crate) fn planted(properties: &BTreeMap<String, String>) -> String {
     let mut options = String::new();
     for (property, option) in [("planted-fault", "--plant"), ("planted-fault-file", "--extra")] {
-        if let Some(value) = info.properties.get(property) {
+        if let Some(value) = properties.get(property) {
             options.push_str(&format!(" {option} {}", quoted(value)));
         }
     }

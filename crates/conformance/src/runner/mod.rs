@@ -22,6 +22,7 @@ use web_time::Instant;
 
 pub use case::DECOMPOSITION;
 pub(crate) use case::{is_sampled, prepare};
+pub(crate) use command::planted;
 pub(crate) use program::scenario_hashes;
 pub(crate) use scenarios::ProgramCase;
 pub(crate) use sweep::Sweep;
@@ -256,7 +257,7 @@ pub async fn run_async(
         for result in &mut results {
             result.kernels = kernels;
             result.reproduce = options.command(&backend.info().id, &result.id, &result.kernel);
-            result.reproduce.push_str(&command::planted(backend.info()));
+            result.reproduce.push_str(&planted(&backend.info().properties));
         }
         if stopped.is_none() && results.iter().any(|r| r.status == Status::Error) {
             stopped = lost(backend).await;

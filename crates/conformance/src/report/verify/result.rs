@@ -4,16 +4,19 @@ use super::list::effective;
 use super::{Suite, Verification, of_result};
 use crate::CaseClass;
 use crate::report::{CaseResult, Number, Report, Status};
-use crate::runner::Item;
+use crate::runner::{Item, planted};
 
 pub(super) fn check(report: &Report, suite: &Suite<'_>, found: &mut Verification) {
     for (d, device) in report.devices.iter().enumerate() {
+        let planted = planted(&device.device.properties);
         for (i, result) in device.results.iter().enumerate() {
             let mut at = |field: &str, message: String| found.problem(of_result(d, i, field), message);
             if let Some(item) = suite.by_id.get(result.id.as_str()) {
                 identity(item, result, &mut at);
+                inputs(item, result, &mut at);
             }
-            let command = suite.run.command(&device.device.id, &result.id, &result.kernel);
+            let mut command = suite.run.command(&device.device.id, &result.id, &result.kernel);
+            command.push_str(&planted);
             if command != result.reproduce {
                 at("reproduce", format!("the command says '{}', this result is run by '{command}'", result.reproduce));
             }
@@ -42,6 +45,14 @@ fn identity(item: &Item, result: &CaseResult, at: &mut dyn FnMut(&str, String)) 
     }
     if result.informative != informative {
         at("informative", format!("{}, the case says {informative}", result.informative));
+    }
+}
+
+/// What has an output has the hash of its inputs, but for scenarios that have no inputs of their own.
+fn inputs(item: &Item, result: &CaseResult, at: &mut dyn FnMut(&str, String)) {
+    let has_inputs = matches!(item, Item::Case(_) | Item::Program(_) | Item::Sweep(_));
+    if has_inputs && result.input_hash.is_empty() && !result.output_hash.is_empty() {
+        at("input_hash", "none, and there is an output".into());
     }
 }
 

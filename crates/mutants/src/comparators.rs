@@ -1,12 +1,13 @@
 //! How other projects compare an output with what it should be, by their own stated thresholds.
 //!
 //! Each function says whether that project's test would reject an output. The reference is the
-//! exact value here, where theirs is another backend or a stored output, so they are scored at
-//! their best. Sources, read in 2026: ggml `tests/test-backend-ops.cpp` (`nmse`, `max_nmse_err` and
+//! exact value as the type of the output holds it, where theirs is another backend or a stored
+//! output, so they are scored at their best. Sources, read in 2026: ggml `tests/test-backend-ops.cpp` (`nmse`, `max_nmse_err` and
 //! the checks of NaN and infinity before it); burn `Tolerance::default` (`balanced`) and its
 //! `approx_eq`; the ONNX backend test runner (`rtol = 1e-3`, `atol = 1e-7` through
 //! `numpy.testing.assert_allclose`).
 
+use half::{bf16, f16};
 use unisono_conformance::{Observation, read_logical};
 use unisono_core::DType;
 
@@ -28,15 +29,25 @@ impl Rejected {
 
 /// Judges one output of an operation of `family`, whose first input has the type `from`.
 pub fn judge(family: &str, from: DType, seen: &Observation<'_>) -> Rejected {
-    let expected = &seen.expected.values;
+    let expected: Vec<f64> = seen.expected.values.iter().map(|&v| stored(seen.desc.dtype, v)).collect();
     let Some(actual) = read_logical(seen.desc, seen.actual).filter(|a| a.len() == expected.len()) else {
         return Rejected::ALL;
     };
     let limit = ggml_limit(family, from, seen.desc.dtype, expected.len());
     Rejected {
-        ggml: ggml(expected, &actual, limit),
+        ggml: ggml(&expected, &actual, limit),
         burn: expected.iter().zip(&actual).any(|(&e, &a)| !burn_close(e, a)),
         onnx: expected.iter().zip(&actual).any(|(&e, &a)| !onnx_close(e, a)),
+    }
+}
+
+/// `value` as `dtype` holds it.
+fn stored(dtype: DType, value: f64) -> f64 {
+    match dtype {
+        DType::F16 => f16::from_f64(value).to_f64(),
+        DType::BF16 => bf16::from_f64(value).to_f64(),
+        DType::F32 => f64::from(value as f32),
+        _ => value,
     }
 }
 

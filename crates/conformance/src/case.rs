@@ -6,13 +6,13 @@
 
 use std::collections::HashSet;
 
-use unisono_core::{DType, Error, OpDesc, Result};
+use unisono_core::{DType, Error, NumericMode, OpDesc, Result};
 
 use crate::cases;
 use crate::check::Expected;
 use crate::data::{Fill, Stream, fill_bytes};
 use crate::glob::glob_matches;
-use crate::oracle;
+use crate::oracle::{self, Modes};
 
 /// How much of the suite runs. Each level contains the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -153,8 +153,18 @@ impl Case {
 
     /// What every output must be, computed from the inputs as stored.
     pub fn evaluate(&self, inputs: &[Vec<u8>]) -> Result<Vec<Expected>> {
+        self.evaluate_with(inputs, &[])
+    }
+
+    /// The same for a device that declares numeric modes.
+    pub fn evaluate_with(&self, inputs: &[Vec<u8>], modes: &[NumericMode]) -> Result<Vec<Expected>> {
         let initial: Vec<_> = (0..self.desc.outputs.len()).map(|i| self.initial_output_bytes(i)).collect();
-        oracle::evaluate(&self.desc, inputs, &initial)
+        oracle::evaluate_with(&self.desc, inputs, &initial, Modes::new(modes))
+    }
+
+    /// The modes among `modes` that the bounds of this case depend on.
+    pub fn concerned_by(&self, modes: &[NumericMode]) -> Vec<NumericMode> {
+        oracle::concerned(&self.desc, modes)
     }
 }
 

@@ -56,6 +56,11 @@ impl NumericMode {
             NumericMode::Int8Activations => "int8-activations",
         }
     }
+
+    /// The mode with the given [`name`](Self::name).
+    pub fn from_name(name: &str) -> Option<NumericMode> {
+        NumericMode::ALL.into_iter().find(|mode| mode.name() == name)
+    }
 }
 
 /// Facts about a device. Unknown strings are empty, unknown numbers `None` or 0.

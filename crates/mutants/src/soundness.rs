@@ -117,11 +117,12 @@ impl Soundness {
     }
 }
 
-/// The outcomes of a case on an emulated device, one per output.
+/// The outcomes of a case on an emulated device that declares its numeric mode, one per output.
 pub fn outcomes(host: Host, case: &Case) -> Result<Vec<Outcome>, String> {
     let inputs = (0..case.desc.inputs.len()).map(|i| case.input_bytes(i)).collect::<Result<Vec<_>, _>>();
     let inputs = inputs.map_err(|e| e.to_string())?;
-    let expected = case.evaluate(&inputs).map_err(|e| e.to_string())?;
+    let modes: Vec<_> = host.mode.into_iter().collect();
+    let expected = case.evaluate_with(&inputs, &modes).map_err(|e| e.to_string())?;
     let actual = host.run(case, &inputs);
     Ok(expected.iter().zip(&actual).zip(&case.desc.outputs).map(|((e, a), d)| check(e, d, a)).collect())
 }

@@ -3,8 +3,8 @@
 use unisono_core::TensorDesc;
 use unisono_core::op::{Attention, Visibility};
 
-use super::Tensor;
 use super::softmax::{Scores, mask_at, score, softmax_row, visible_range};
+use super::{Modes, Tensor};
 use crate::bound::{Elements, FLOOR, U, gamma, probable};
 use crate::check::Expected;
 
@@ -43,7 +43,7 @@ fn capped(s: f64, error: f64, cap: f64) -> (f64, f64) {
 /// The error of a score, `scale·γ_{d+1}·Σ|q||k|`, moves every probability by as much, relatively
 /// and twice (itself and the sum); softmax and the weighted sum add their own. Unseen keys and
 /// values are not read at all.
-pub(super) fn attention(op: &Attention, x: &[Tensor], out: &TensorDesc) -> Expected {
+pub(super) fn attention(op: &Attention, x: &[Tensor], out: &TensorDesc, modes: Modes) -> Expected {
     let (q, k, v) = (&x[0], &x[1], &x[2]);
     let mut rest = x[3..].iter();
     let mut optional = |present: bool| if present { rest.next() } else { None };
@@ -85,6 +85,9 @@ pub(super) fn attention(op: &Attention, x: &[Tensor], out: &TensorDesc) -> Expec
             let size = size * scale.abs();
             let (mut s, mut error, mut likely) =
                 (scale * dot, gamma(head_dim + 1) * size, probable(head_dim + 1) * size);
+            if let Some((bound, quality)) = modes.sum(head_dim, size / scale.abs(), false) {
+                (error, likely) = (error + bound * scale.abs(), likely + quality * scale.abs());
+            }
             if let Some(cap) = op.softcap {
                 likely = capped(s, likely, f64::from(cap.0)).1;
                 (s, error) = capped(s, error, f64::from(cap.0));
@@ -96,7 +99,7 @@ pub(super) fn attention(op: &Attention, x: &[Tensor], out: &TensorDesc) -> Expec
         let row = softmax_row(&scores, sinks.map(|t| t.values[head]));
         let visible: Vec<usize> = (0..seen.len()).filter(|&i| scores.z[i] > f64::NEG_INFINITY).collect();
         let n = visible.len();
-        let mut sums = vec![[0.0; 3]; v_dim];
+        let mut sums = vec![[0.0; 4]; v_dim];
         for &i in &visible {
             let (bound, quality) = (row.relative[i] + gamma(n + 2) + U, row.quality[i] + probable(n + 2) + U);
             let values = row_of(v, seen.start + i).map_or(&zeros[..v_dim], |at| &v.values[at..at + v_dim]);
@@ -105,13 +108,21 @@ pub(super) fn attention(op: &Attention, x: &[Tensor], out: &TensorDesc) -> Expec
                 if v != 0.0 {
                     let (term, flushed) = (row.p[i] * v, 2.0 * FLOOR * v.abs() + FLOOR);
                     sum[0] += term;
+                    sum[3] += term.abs();
                     sum[1] += term.abs() * bound + flushed;
                     sum[2] += term.abs() * quality + flushed;
                 }
             }
         }
+        // The weighted sum in f16: of terms up to 1, divided by their sum at the end.
+        for sum in sums.iter_mut().filter(|_| n > 0) {
+            if let Some((bound, quality)) = modes.sum(row.chain(n + 2), sum[3] * row.sum(), false) {
+                sum[1] += bound / row.sum();
+                sum[2] += quality / row.sum();
+            }
+        }
         // An element of infinite relative error and no weight gives NaN: nothing is guaranteed.
-        for [value, bound, quality] in sums {
+        for [value, bound, quality, _] in sums {
             y.push(value, bound, quality);
         }
     }
@@ -137,7 +148,7 @@ mod tests {
         ];
         x.extend(extra);
         let out = TensorDesc::contiguous(DType::F32, &[1, 2, 2, 1]).unwrap();
-        attention(&Attention { mask, ..Attention::new(1.0, visibility) }, &x, &out).values
+        attention(&Attention { mask, ..Attention::new(1.0, visibility) }, &x, &out, Modes::default()).values
     }
 
     #[test]
@@ -164,7 +175,7 @@ mod tests {
         ];
         let out = TensorDesc::contiguous(DType::F32, &[1, 1, 1, 1]).unwrap();
         let op = Attention::new(0.5, Visibility::All);
-        let y = attention(&op, &x, &out);
+        let y = attention(&op, &x, &out, Modes::default());
         assert!((y.values[0] - 1.0 / (1.0 + (-1.5f64).exp())).abs() < 1e-14);
         assert!(y.bounds[0] < 1e-5);
     }
@@ -179,7 +190,7 @@ mod tests {
             tensor(DType::F32, &[caches, 1, size, 1], &values),
         ];
         x.extend(extra);
-        attention(&op, &x, &TensorDesc::contiguous(DType::F32, &[1, 1, tokens, 1]).unwrap()).values
+        attention(&op, &x, &TensorDesc::contiguous(DType::F32, &[1, 1, tokens, 1]).unwrap(), Modes::default()).values
     }
 
     #[test]

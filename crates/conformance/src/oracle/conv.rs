@@ -3,8 +3,8 @@
 use unisono_core::TensorDesc;
 use unisono_core::op::{Conv1d, Conv2d, Im2Col};
 
-use super::Tensor;
 use super::movement::{cast, moved};
+use super::{Modes, Tensor};
 use crate::bound::{Elements, FLOOR, gamma, probable};
 use crate::check::Expected;
 
@@ -35,7 +35,7 @@ pub(super) fn im2col(op: &Im2Col, x: &Tensor, out: &TensorDesc) -> Expected {
 
 /// As a matrix product with one term for each place of the kernel and channel of the group, padding
 /// included, and one more for the bias.
-pub(super) fn conv2d(op: &Conv2d, x: &[Tensor], out: &TensorDesc) -> Expected {
+pub(super) fn conv2d(op: &Conv2d, x: &[Tensor], out: &TensorDesc, modes: Modes) -> Expected {
     let (image, weight) = (&x[0], &x[1]);
     let bias = x.get(2).filter(|_| op.bias);
     let [channels, h, w] = [image.desc.shape[1], image.desc.shape[2], image.desc.shape[3]];
@@ -65,13 +65,14 @@ pub(super) fn conv2d(op: &Conv2d, x: &[Tensor], out: &TensorDesc) -> Expected {
         }
         let exact = integers && size <= 16_777_216.0;
         let error = |chain: fn(usize) -> f64| if exact { 0.0 } else { chain(terms) * size + terms as f64 * FLOOR };
-        y.push(sum, error(gamma), error(probable));
+        let (bound, quality) = modes.sum(terms, size, integers).unwrap_or_else(|| (error(gamma), error(probable)));
+        y.push(sum, bound, quality);
     }
     y.finish()
 }
 
 /// A sequence is an image of height 1.
-pub(super) fn conv1d(op: &Conv1d, x: &[Tensor], out: &TensorDesc) -> Expected {
+pub(super) fn conv1d(op: &Conv1d, x: &[Tensor], out: &TensorDesc, modes: Modes) -> Expected {
     let flat = |d: &TensorDesc| TensorDesc {
         shape: d.shape.inserted(2, 1).unwrap_or(d.shape),
         strides: d.strides.inserted(2, 0).unwrap_or(d.strides),
@@ -86,7 +87,7 @@ pub(super) fn conv1d(op: &Conv1d, x: &[Tensor], out: &TensorDesc) -> Expected {
         groups: op.groups,
         bias: op.bias,
     };
-    conv2d(&op, &images, &flat(out))
+    conv2d(&op, &images, &flat(out), modes)
 }
 
 #[cfg(test)]
@@ -108,7 +109,7 @@ mod tests {
         ];
         let out = TensorDesc::contiguous(DType::F32, &[1, 2, 2]).unwrap();
         let op = Conv1d { stride: 2, padding: 1, dilation: 1, groups: 2, bias: true };
-        assert_eq!(conv1d(&op, &x, &out).values, [8.0, 8.0, 8.0, 14.0]);
+        assert_eq!(conv1d(&op, &x, &out, Modes::default()).values, [8.0, 8.0, 8.0, 14.0]);
     }
 
     #[test]

@@ -47,10 +47,12 @@ impl Approx {
 }
 
 /// `1/(1 + e⁻ˣ)` and its relative error: the exponential's 3 + 2|x| units count in proportion to
-/// its share of the denominator, then one addition and one division.
-fn sigmoid(x: f64) -> (f64, f64) {
+/// its share of the denominator, then one addition and one division. The probable error has 3 + |x|
+/// units for the exponential, as [`UnaryOp::Exp`] has, and 3 for the rest.
+fn sigmoid(x: f64) -> (f64, f64, f64) {
     let s = if x >= 0.0 { 1.0 / (1.0 + (-x).exp()) } else { x.exp() / (1.0 + x.exp()) };
-    (s, ((3.0 + 2.0 * x.abs()) * (1.0 - s) + 4.5) * U)
+    let error = |slope: f64, rest: f64| ((3.0 + slope * x.abs()) * (1.0 - s) + rest) * U;
+    (s, error(2.0, 4.5), error(1.0, 3.0))
 }
 
 /// A unary function of one f32.
@@ -77,8 +79,8 @@ pub(super) fn apply(op: UnaryOp, x: f64) -> Approx {
         UnaryOp::Sin | UnaryOp::Cos => {
             let y = if op == UnaryOp::Sin { x.sin() } else { x.cos() };
             // The part of the reduced argument that its last constant carries is rounded.
-            let bound = 4.0 * y.abs() * U + x.abs() * 1e-7 * U;
-            Approx::new(y, bound, bound)
+            let reduced = x.abs() * 1e-7 * U;
+            Approx::new(y, 4.0 * y.abs() * U + reduced, 2.5 * y.abs() * U + reduced + FLOOR)
         }
         UnaryOp::Erf => {
             let tail = erfc(x.abs());
@@ -88,17 +90,18 @@ pub(super) fn apply(op: UnaryOp, x: f64) -> Approx {
         }
         UnaryOp::GeluQuick => {
             let z = 1.702 * x;
-            let (s, relative) = sigmoid(z);
+            let (s, relative, probable) = sigmoid(z);
             let y = x * s;
             let argument = 2.0 * z.abs() * (1.0 - s) * U;
-            let bound = y.abs() * (relative + argument + U) + (x.abs() + 1.0) * FLOOR;
-            Approx::new(y, bound, bound)
+            let flushed = (x.abs() + 1.0) * FLOOR;
+            let error = |relative: f64, argument: f64| y.abs() * (relative + argument + U) + flushed;
+            Approx::new(y, error(relative, argument), error(probable, argument / 2.0))
         }
         UnaryOp::Softplus => {
             let log = (-x.abs()).exp().ln_1p();
             let y = x.max(0.0) + log;
-            let bound = log * (11.0 + 2.0 * x.abs()) * U + y * U + FLOOR;
-            Approx::new(y, bound, bound)
+            let error = |of_log: f64| log * of_log * U + y * U + FLOOR;
+            Approx::new(y, error(11.0 + 2.0 * x.abs()), error(7.0 + x.abs()))
         }
         UnaryOp::Exp => {
             // Past 1e200 nothing is gained; the comparison knows overflow by the type's range.
@@ -114,15 +117,15 @@ pub(super) fn apply(op: UnaryOp, x: f64) -> Approx {
             Approx::new(y, 1e-5 + 5.0 * y.abs() * U, 8.0 * y.abs() * U + FLOOR)
         }
         UnaryOp::Sigmoid => {
-            let (s, relative) = sigmoid(x);
-            Approx::new(s, s * relative + FLOOR, s * relative + FLOOR)
+            let (s, relative, probable) = sigmoid(x);
+            Approx::new(s, s * relative + FLOOR, s * probable + FLOOR)
         }
         UnaryOp::Silu => {
-            let (s, relative) = sigmoid(x);
+            let (s, relative, probable) = sigmoid(x);
             let y = x * s;
             // A sigmoid below the smallest normal number may be flushed: x times that is lost.
-            let bound = y.abs() * (relative + U) + (x.abs() + 1.0) * FLOOR;
-            Approx::new(y, bound, bound)
+            let flushed = (x.abs() + 1.0) * FLOOR;
+            Approx::new(y, y.abs() * (relative + U) + flushed, y.abs() * (probable + U) + flushed)
         }
         UnaryOp::Gelu => {
             // x/2·erfc(−x/√2), which is x/2·(1 + erf(x/√2)) without its cancellation. A kernel has
@@ -267,8 +270,8 @@ fn pow(a: f64, b: f64, least: [f64; 2]) -> Approx {
             let odd = a < 0.0 && b.rem_euclid(2.0) == 1.0;
             let y = if odd { -1.0 } else { 1.0 } * z.exp().min(1e200);
             let flushed = if tiny(b, least[1]) { z.abs() } else { 0.0 };
-            let bound = y.abs() * ((8.0 * z.abs() + 8.0) * U + 2.0 * flushed) + FLOOR;
-            Approx::new(y, bound, bound)
+            let error = |units: f64| y.abs() * (units * (z.abs() + 1.0) * U + 2.0 * flushed) + FLOOR;
+            Approx::new(y, error(8.0), error(5.0))
         }
     }
 }

@@ -11,6 +11,7 @@ mod elementwise;
 mod erf;
 mod integer;
 mod linear;
+mod modes;
 mod movement;
 mod norm;
 mod quantise;
@@ -25,6 +26,8 @@ use unisono_core::{Error, Result, TensorDesc};
 
 use crate::check::Expected;
 use crate::data::{read_integers, read_logical};
+pub(crate) use modes::{Modes, concerned};
+
 use integer::Number;
 
 /// An operand in logical row-major order.
@@ -64,6 +67,16 @@ impl Tensor {
 /// given as the bytes over the span of each descriptor. `initial` has an entry for each output:
 /// the former content of one that is updated in place, `None` for the others.
 pub fn evaluate(desc: &OpDesc, inputs: &[Vec<u8>], initial: &[Option<Vec<u8>>]) -> Result<Vec<Expected>> {
+    evaluate_with(desc, inputs, initial, Modes::default())
+}
+
+/// The same for a device that declares numeric modes.
+pub(crate) fn evaluate_with(
+    desc: &OpDesc,
+    inputs: &[Vec<u8>],
+    initial: &[Option<Vec<u8>>],
+    modes: Modes,
+) -> Result<Vec<Expected>> {
     desc.validate()?;
     if inputs.len() != desc.inputs.len() {
         return Err(Error::invalid(format!("{} inputs given, {} needed", inputs.len(), desc.inputs.len()))
@@ -118,8 +131,8 @@ pub fn evaluate(desc: &OpDesc, inputs: &[Vec<u8>], initial: &[Option<Vec<u8>>]) 
         Op::GroupNorm(op) => vec![norm::group_norm(op, &x, out)],
         Op::L2Norm(op) => vec![norm::l2_norm(op.eps, &x[0], out)],
         Op::Im2Col(op) => vec![conv::im2col(op, &x[0], out)],
-        Op::Conv1d(op) => vec![conv::conv1d(op, &x, out)],
-        Op::Conv2d(op) => vec![conv::conv2d(op, &x, out)],
+        Op::Conv1d(op) => vec![conv::conv1d(op, &x, out, modes)],
+        Op::Conv2d(op) => vec![conv::conv2d(op, &x, out, modes)],
         Op::AddRmsNorm(op) => norm::add_rms_norm(op.eps, &x, &desc.outputs),
         Op::Rope(op) => vec![rope::rope(op, &x, out)],
         Op::RopeWrite(op) => {
@@ -128,10 +141,10 @@ pub fn evaluate(desc: &OpDesc, inputs: &[Vec<u8>], initial: &[Option<Vec<u8>>]) 
             };
             vec![rope::rope_write(op, &x, &Tensor::read(out, bytes)?)]
         }
-        Op::MatMul => vec![linear::matmul(&x[0], &x[1], out)],
-        Op::MatMulId => vec![linear::matmul_id(&x[0], &x[1], &x[2], out)],
-        Op::Linear(op) => vec![linear::linear(op, &x, out)],
-        Op::Attention(op) => vec![attention::attention(op, &x, out)],
+        Op::MatMul => vec![linear::matmul(&x[0], &x[1], out, modes)],
+        Op::MatMulId => vec![linear::matmul_id(&x[0], &x[1], &x[2], out, modes)],
+        Op::Linear(op) => vec![linear::linear(op, &x, out, modes)],
+        Op::Attention(op) => vec![attention::attention(op, &x, out, modes)],
         other => return Err(Error::internal(format!("the oracle does not know {}", other.name()))),
     })
 }

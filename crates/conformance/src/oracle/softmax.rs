@@ -35,6 +35,8 @@ pub(super) struct Row {
     top: f64,
     /// `ln Σ exp(z − top)`, its error and the probable size of that.
     log_sum: [f64; 3],
+    /// How often a kernel may rescale what it has: at each new maximum, and where parts join.
+    rescales: u32,
 }
 
 /// Softmax of scores, with a sink that takes part in the sum alone.
@@ -53,6 +55,7 @@ pub(super) fn softmax_row(scores: &Scores, sink: Option<f64>) -> Row {
             quality: zeros,
             top: f64::NEG_INFINITY,
             log_sum: [0.0; 3],
+            rescales: 0,
         };
     }
     let top = visible().chain(sink).fold(f64::NEG_INFINITY, f64::max);
@@ -68,7 +71,8 @@ pub(super) fn softmax_row(scores: &Scores, sink: Option<f64>) -> Row {
         maxima += u32::from(z > highest);
         highest = highest.max(z);
     }
-    let rescaled = 5.0 * U * f64::from(maxima - 1 + (2 * seen - 1).ilog2());
+    let rescales = maxima - 1 + (2 * seen - 1).ilog2();
+    let rescaled = 5.0 * U * f64::from(rescales);
     // An error of the maximum is common to all elements and cancels, but rounds each difference.
     let exponential = |z: f64, dz: f64| (dz + (4.0 + 6.0 * (z - top).abs()) * U).exp_m1();
     let bounds = |dz: &[f64], chain: f64| -> (Vec<f64>, f64) {
@@ -86,7 +90,19 @@ pub(super) fn softmax_row(scores: &Scores, sink: Option<f64>) -> Row {
         let moved = if of_sum < 1.0 { -(-of_sum).ln_1p() } else { f64::INFINITY };
         moved + (3.0 * U * log.abs()).max(LOG_ABSOLUTE)
     };
-    Row { p, relative, quality, top, log_sum: [log, log_error(of_sum), log_error(probable_of_sum)] }
+    Row { p, relative, quality, top, log_sum: [log, log_error(of_sum), log_error(probable_of_sum)], rescales }
+}
+
+impl Row {
+    /// `Σ exp(z − top)`, by which a kernel divides at the end.
+    pub(super) fn sum(&self) -> f64 {
+        self.log_sum[0].exp()
+    }
+
+    /// How many terms a weighted sum of `n` seems to have where partial sums are rescaled.
+    pub(super) fn chain(&self, n: usize) -> usize {
+        n + self.rescales as usize
+    }
 }
 
 /// `scale·x + mask`, and the error of computing it: the product, the sum, each rounded once.

@@ -1,6 +1,8 @@
 //! One case on every kernel that can serve it, and the verdict on each.
 
-use unisono_core::{Backend, KernelChoice, Operand, ProgramBuilder, Result, SlotKind, Support, decomposition};
+use unisono_core::{
+    Backend, KernelChoice, NumericMode, Operand, ProgramBuilder, Result, SlotKind, Support, decomposition,
+};
 
 use super::exec::{Bound, Run, Tensors, catch};
 use super::{Kernels, Observation, Options};
@@ -22,12 +24,12 @@ pub(crate) struct Prepared {
 }
 
 /// Generates the data of `case` and asks the oracle.
-pub(crate) fn prepare(case: &Case) -> Result<Prepared> {
+pub(crate) fn prepare(case: &Case, modes: &[NumericMode]) -> Result<Prepared> {
     let desc = case.desc.clone();
     let offset = |i: usize| case.offsets.get(i).copied().unwrap_or(0);
     let n = desc.inputs.len();
     let inputs: Vec<Vec<u8>> = (0..n).map(|i| case.input_bytes(i)).collect::<Result<_>>()?;
-    let expected = case.evaluate(&inputs)?;
+    let expected = case.evaluate_with(&inputs, modes)?;
     let input_regions: Vec<Region> =
         desc.inputs.iter().enumerate().map(|(i, d)| Region::new(*d, offset(i))).collect::<Result<_>>()?;
     let outputs = desc.outputs.iter().enumerate().map(|(i, d)| Region::new(*d, offset(n + i)));
@@ -55,7 +57,9 @@ pub(crate) async fn run_case(
     options: &Options,
     observer: &mut dyn FnMut(&Observation<'_>),
 ) -> Vec<CaseResult> {
-    let blank = blank_result(case);
+    let modes = &backend.info().numeric_modes;
+    let numeric_modes = case.concerned_by(modes).into_iter().map(|mode| mode.name().to_string()).collect();
+    let blank = CaseResult { numeric_modes, ..blank_result(case) };
     let candidates = match catch(async { candidates(backend, case, options) }).await {
         Ok(Ok(mut candidates)) => {
             candidates.retain(|c| options.kernel.as_ref().is_none_or(|kernel| glob_matches(kernel, &c.name)));
@@ -67,7 +71,7 @@ pub(crate) async fn run_case(
     if candidates.is_empty() {
         return Vec::new();
     }
-    let prepared = match prepare(case) {
+    let prepared = match prepare(case, modes) {
         Ok(prepared) => prepared,
         Err(e) => {
             return vec![CaseResult { status: Status::Error, detail: format!("the case is broken: {e}"), ..blank }];

@@ -123,7 +123,7 @@ async fn single_threaded(backend: &dyn Backend) -> Result<Vec<Reference>> {
         let runs = |support: Support| !matches!(support, Support::Unsupported(_));
         let found = suite.iter().find(|c| c.family == family && runs(backend.supports(&c.desc)));
         let Some(case) = found else { continue };
-        let tensors = prepare(case)?.tensors;
+        let tensors = prepare(case, &[])?.tensors;
         let bits = outputs(backend, &tensors).await?;
         references.push(Reference { id: case.id.clone(), tensors, bits });
     }

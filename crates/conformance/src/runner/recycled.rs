@@ -74,7 +74,7 @@ fn cases(backend: &dyn Backend) -> Vec<Case> {
 
 /// What is wrong, in words, or an empty text; `None` where the device has no such kernel.
 async fn one(backend: &dyn Backend, case: &Case, choice: &KernelChoice, hash: &mut Fnv) -> Result<Option<String>> {
-    let prepared = prepare(case)?;
+    let prepared = prepare(case, &backend.info().numeric_modes)?;
     let bound = Bound::new(backend, &prepared.tensors)?;
     let Ok(plan) = bound.compile(choice.clone()) else { return Ok(None) };
     let first = bound.run(&plan, 0).await?;

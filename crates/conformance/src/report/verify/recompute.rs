@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::exact::{ExactHash, exact_hash};
 use super::list::effective;
 use super::{Problem, Suite, Verification, of_result};
+use unisono_core::NumericMode;
+
 use crate::Expected;
 use crate::case::Case;
 use crate::data::{decode, encode};
@@ -37,6 +39,12 @@ pub(super) fn check(
 ) {
     let mut by_case: BTreeMap<&str, Vec<At>> = BTreeMap::new();
     for (d, device) in report.devices.iter().enumerate() {
+        for (i, result) in device.results.iter().enumerate() {
+            if let Some(mode) = result.numeric_modes.iter().find(|mode| !device.device.numeric_modes.contains(mode)) {
+                let message = format!("'{mode}' is not declared by the device");
+                found.problems.push(Problem { path: of_result(d, i, "numeric_modes"), message });
+            }
+        }
         for (i, result) in device.results.iter().enumerate().filter(|(_, r)| !r.input_hash.is_empty()) {
             by_case.entry(&result.id).or_default().push((d, i));
         }
@@ -125,8 +133,26 @@ fn recompute_sweep(sweep: &Sweep, results: &[(At, &CaseResult)], part: &mut Part
     }
 }
 
+/// The results of devices that declare other numeric modes have other bounds.
 fn recompute_case(case: &Case, results: &[(At, &CaseResult)], part: &mut Part) {
-    let prepared = match prepare(case) {
+    let mut by_modes: BTreeMap<&[String], Vec<(At, &CaseResult)>> = BTreeMap::new();
+    for &(at, result) in results {
+        by_modes.entry(&result.numeric_modes).or_default().push((at, result));
+    }
+    for (names, results) in by_modes {
+        let modes: Vec<NumericMode> = names.iter().filter_map(|name| NumericMode::from_name(name)).collect();
+        let concerned: Vec<&str> = case.concerned_by(&modes).iter().map(|mode| mode.name()).collect();
+        if concerned != *names {
+            for &(at, _) in &results {
+                part.problem(at, "numeric_modes", format!("{names:?} do not all concern the case"));
+            }
+        }
+        recompute_with(case, &modes, &results, part);
+    }
+}
+
+fn recompute_with(case: &Case, modes: &[NumericMode], results: &[(At, &CaseResult)], part: &mut Part) {
+    let prepared = match prepare(case, modes) {
         Ok(prepared) => prepared,
         Err(e) => {
             results.iter().for_each(|&(at, _)| part.problem(at, "id", format!("the case cannot be made: {e}")));

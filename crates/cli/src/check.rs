@@ -4,13 +4,13 @@ use std::panic::{self, PanicHookInfo};
 
 use anyhow::Result;
 use indicatif::ProgressBar;
-use unisono::{Device, DeviceSummary};
-use unisono_conformance::fingerprint::fingerprint;
+use unisono::DeviceSummary;
 use unisono_conformance::report::{CaseResult, DeviceReport, Report, Status};
-use unisono_conformance::{Options, case_ids, run as run_suite};
+use unisono_conformance::{Isolation, Options, case_ids};
 
+use crate::isolate::{self, Opening, Ran};
 use crate::output::{self, Usage};
-use crate::{CheckArguments, Outcome, mutants, onnx, reports};
+use crate::{CheckArguments, Outcome, expect, mutants, onnx, profiles, reports};
 
 pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
     if let Some(folder) = &arguments.onnx {
@@ -22,6 +22,10 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
             return Err(Usage(format!("no case of this level matches '{pattern}'")).into());
         }
     }
+    if let Some(name) = &arguments.profile {
+        profiles::named(name)?;
+    }
+    let expectations = expect::read(arguments.expect.as_deref())?;
     let fault = match &arguments.plant {
         Some(name) => Some(mutants::named(name, arguments.extra.as_deref())?),
         None => None,
@@ -35,36 +39,54 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
     }
     let options = Options::new(level)
         .with_patterns(arguments.cases.clone())
+        .with_profile(arguments.profile.clone())
         .with_seed(arguments.seed)
         .with_kernel(arguments.kernel.clone());
     let single = !arguments.cases.is_empty() && !arguments.quiet;
+    let isolation = arguments.isolation.limits(level);
     let mut results = Vec::new();
+    let mut all_opened = true;
     for summary in &devices {
-        let device = match &fault {
-            Some(fault) => Device::new(unisono_mutants::open(fault, &summary.id)?),
-            None => summary.open()?,
-        };
         let bar = output::progress(&format!("{} {}", summary.id, summary.api), arguments.quiet);
-        let mut report = silently(|| check_device(&device, &options, &bar));
+        let opening = Opening::new(summary).planting(arguments.plant.clone(), arguments.extra.clone());
+        let ran = check_device(&opening, &options, isolation.as_ref(), &bar);
         bar.finish_and_clear();
+        let Ran { mut report, kernels } = match ran {
+            Ok(ran) => ran,
+            Err(e) => {
+                println!("{} {}", output::verdict(false), unopened(summary, &e));
+                all_opened = false;
+                continue;
+            }
+        };
         if let Some(kernel) = arguments.kernel.as_ref().filter(|_| report.results.is_empty()) {
             return Err(Usage(format!("no case of this run has a kernel named '{kernel}' on {}", summary.id)).into());
         }
         if arguments.fingerprint {
-            report.fingerprint = Some(silently(|| fingerprint(&**device.backend()))?);
+            report.fingerprint = Some(isolate::fingerprint(&opening, isolation.as_ref())?);
+        }
+        if let Some(expectations) = &expectations {
+            expectations.apply(&mut report, &reports::today());
         }
         if single {
             report.results.iter().for_each(print_result);
         }
         print_failures(&report);
-        println!("{}, {} kernels built", summary_line(summary, &report), device.counters().kernels);
+        println!("{}, {kernels} kernels built", summary_line(summary, &report));
+        profiles::print_verdicts(&report);
+        expect::print(&report);
         results.push(report);
     }
     let report = reports::assemble(&options, results);
     if let Some(directory) = &arguments.report {
         reports::write(&report, directory)?;
     }
-    Ok(outcome(&report))
+    Ok(if all_opened { outcome(&report) } else { Outcome::Failed })
+}
+
+/// What to say of a device on which nothing could be run.
+pub(crate) fn unopened(device: &DeviceSummary, error: &anyhow::Error) -> String {
+    format!("{} ({}, {}) cannot be checked: {error:#}", device.id, device.name, device.api)
 }
 
 /// Whether a report as a whole passes.
@@ -90,8 +112,14 @@ pub(crate) fn chosen(names: &[String]) -> Result<Vec<DeviceSummary>> {
 }
 
 /// Runs the suite on one device, with progress on `bar`.
-pub(crate) fn check_device(device: &Device, options: &Options, bar: &ProgressBar) -> DeviceReport {
-    run_suite(&**device.backend(), options, &mut |progress| {
+pub(crate) fn check_device(
+    opening: &Opening,
+    options: &Options,
+    isolation: Option<&Isolation>,
+    bar: &ProgressBar,
+) -> Result<Ran> {
+    bar.set_message("opening the device");
+    isolate::suite(opening, options, isolation, &mut |progress| {
         bar.set_length(progress.total as u64);
         bar.set_position(progress.done as u64);
         bar.set_message(progress.id.to_owned());
@@ -108,6 +136,17 @@ pub(crate) fn silently<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
+/// Prints each group whose worker ended early.
+fn print_groups(report: &DeviceReport) {
+    for group in report.groups.iter().filter(|g| !g.outcome.is_completed()) {
+        let during = if group.during.is_empty() { String::new() } else { format!(" while running {}", group.during) };
+        let workers = if group.workers > 1 { format!(", {} workers", group.workers) } else { String::new() };
+        let group_line = format!("group {} ({} cases{workers})", group.name, group.cases);
+        println!("{} {group_line}: its worker {}{during}", output::verdict(false), group.outcome);
+        group.detail.lines().for_each(|line| println!("    {line}"));
+    }
+}
+
 fn print_result(result: &CaseResult) {
     let ratio = result.ratio.map_or("-".to_owned(), |r| format!("{:.3}", r.0));
     let modes: String = result.numeric_modes.iter().map(|mode| format!("  [{mode}]")).collect();
@@ -118,7 +157,16 @@ fn print_result(result: &CaseResult) {
 pub(crate) fn print_failures(report: &DeviceReport) {
     for failure in report.failures() {
         println!("{} {} [{}]", output::verdict(false), failure.id, failure.kernel);
-        println!("    {}", failure.detail);
+        match &failure.expectation {
+            Some(e) => println!(
+                "    {} although line {} of the expectations says {} ({})",
+                e.actual.name(),
+                e.entry.line,
+                e.entry.kind.name(),
+                e.entry.issue
+            ),
+            None => println!("    {}", failure.detail),
+        }
         if let Some(worst) = &failure.worst {
             println!(
                 "    output {} at {:?}: expected {}, computed {}, bound {}",
@@ -127,6 +175,7 @@ pub(crate) fn print_failures(report: &DeviceReport) {
         }
         println!("    {}", failure.reproduce);
     }
+    print_groups(report);
 }
 
 fn summary_line(summary: &DeviceSummary, report: &DeviceReport) -> String {

@@ -7,12 +7,12 @@ use std::thread;
 use anyhow::{Context, Result};
 use indicatif::{MultiProgress, ProgressBar};
 use unisono::DeviceSummary;
-use unisono_conformance::report::{DeviceReport, ModelResult, Number};
-use unisono_conformance::{Level, Options};
-use unisono_models::{Verification, tiny_llama, verify};
+use unisono_conformance::report::{DeviceReport, ProfileVerdict};
+use unisono_conformance::{Isolation, Level, Options};
 
-use crate::check::{check_device, outcome, print_failures, silently};
-use crate::{Outcome, devices, output, reports};
+use crate::check::{check_device, outcome, print_failures, unopened};
+use crate::isolate::{self, Opening};
+use crate::{Outcome, devices, model, output, profiles, reports};
 
 /// Where the report goes.
 const REPORT: &str = "unisono-report";
@@ -20,7 +20,7 @@ const REPORT: &str = "unisono-report";
 struct Checked {
     device: DeviceSummary,
     report: DeviceReport,
-    model: Result<Verification, String>,
+    model: model::Run,
 }
 
 pub(crate) fn run() -> Result<Outcome> {
@@ -29,24 +29,28 @@ pub(crate) fn run() -> Result<Outcome> {
     devices::print_table(&all);
 
     let mut checked = Vec::new();
-    let mut unopened = Vec::new();
+    let mut failed_to_open = Vec::new();
     for result in check_all(all) {
         match result {
             Ok(result) => checked.push(result),
-            Err(line) => unopened.push(line),
+            Err(line) => failed_to_open.push(line),
         }
     }
 
     output::heading("Results");
     println!("{}", table(&checked));
     checked.iter().for_each(|c| print_failures(&c.report));
+    for c in checked.iter().filter(|c| c.report.profiles.iter().any(|p| p.verdict == ProfileVerdict::Fail)) {
+        println!("{}", c.device.id);
+        profiles::print_verdicts(&c.report);
+    }
     for c in &checked {
         print_model_failures(c);
     }
     print_text(&checked);
-    unopened.iter().for_each(|line| println!("{} {line}", output::verdict(false)));
+    failed_to_open.iter().for_each(|line| println!("{} {line}", output::verdict(false)));
 
-    let all_opened = unopened.is_empty();
+    let all_opened = failed_to_open.is_empty();
     let report = reports::assemble(&Options::new(Level::Quick), checked.into_iter().map(|c| c.report).collect());
     println!();
     reports::write(&report, Path::new(REPORT)).context("the report could not be written")?;
@@ -59,59 +63,54 @@ fn check_all(devices: Vec<DeviceSummary>) -> Vec<Result<Checked, String>> {
     let bars = MultiProgress::new();
     let label = |d: &DeviceSummary| format!("{} {}", d.id, d.api);
     let jobs: Vec<_> = devices.into_iter().map(|d| (bars.add(output::progress(&label(&d), false)), d)).collect();
-    silently(|| {
-        thread::scope(|scope| {
-            let running: Vec<_> =
-                jobs.into_iter().map(|(bar, device)| scope.spawn(move || check(device, &bar))).collect();
-            let crashed = || Err("the check of a device ended unexpectedly".to_owned());
-            running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| crashed())).collect()
-        })
+    thread::scope(|scope| {
+        let running: Vec<_> = jobs.into_iter().map(|(bar, device)| scope.spawn(move || check(device, &bar))).collect();
+        let crashed = || Err("the check of a device ended unexpectedly".to_owned());
+        running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| crashed())).collect()
     })
 }
 
 /// The quick suite and the embedded model on one device.
 fn check(device: DeviceSummary, bar: &ProgressBar) -> Result<Checked, String> {
-    let opened = device.open().map_err(|e| format!("{} ({}) cannot be opened: {e}", device.id, device.name))?;
-    let mut report = check_device(&opened, &Options::new(Level::Quick), bar);
+    let (opening, isolation) = (Opening::new(&device), Isolation::new(Level::Quick));
+    let ran = check_device(&opening, &Options::new(Level::Quick), Some(&isolation), bar);
+    let mut report = ran.map_err(|e| unopened(&device, &e))?.report;
     bar.set_message("the embedded model");
-    let model = verify(&opened).map_err(|e| e.to_string());
+    let model = isolate::embedded_model(&opening, &isolation);
     bar.finish_and_clear();
-    report.models.push(match &model {
-        Ok(v) => ModelResult {
-            model: tiny_llama().name().to_owned(),
-            prompts: v.prompts.len(),
-            tokens_match: v.passed(),
-            max_logit_ratio: Some(Number(v.max_err_over_bound)),
-            tokens_per_second: Some(v.decode_tokens_per_second),
-        },
-        Err(_) => ModelResult {
-            model: tiny_llama().name().to_owned(),
-            prompts: 0,
-            tokens_match: false,
-            max_logit_ratio: None,
-            tokens_per_second: None,
-        },
-    });
+    report.models.push(model.result());
     Ok(Checked { device, report, model })
 }
 
 fn table(checked: &[Checked]) -> comfy_table::Table {
-    let header =
-        ["device", "API", "cases", "passed", "failed", "err/bound", "golden tokens", "logits", "tokens/s", "time", ""];
+    let header = [
+        "device",
+        "API",
+        "cases",
+        "passed",
+        "failed",
+        "err/bound",
+        "golden tokens",
+        "logits",
+        "tokens/s",
+        "profiles",
+        "time",
+        "",
+    ];
     let mut table = output::table(&header);
     for c in checked {
         let s = &c.report.summary;
         let counted = c.report.results.iter().filter(|r| !r.informative);
         let worst = counted.filter_map(|r| r.ratio).map(|r| r.0).fold(0.0, f64::max);
-        let (tokens, logits, speed) = match &c.model {
-            Ok(v) => {
-                let equal: usize = v.prompts.iter().map(|p| p.tokens_equal).sum();
-                let total: usize = v.prompts.iter().map(|p| p.tokens).sum();
-                let ratio = format!("{:.3}", v.max_err_over_bound);
-                (format!("{equal}/{total}"), ratio, format!("{:.0}", v.decode_tokens_per_second))
-            }
-            Err(_) => ("error".into(), "-".into(), "-".into()),
+        let (tokens, logits, speed) = if c.model.error.is_none() {
+            let equal: usize = c.model.prompts.iter().map(|p| p.tokens_equal).sum();
+            let total: usize = c.model.prompts.iter().map(|p| p.tokens).sum();
+            let ratio = format!("{:.3}", c.model.ratio.0);
+            (format!("{equal}/{total}"), ratio, format!("{:.0}", c.model.tokens_per_second))
+        } else {
+            ("error".into(), "-".into(), "-".into())
         };
+        let profiles = c.report.profiles.iter().filter(|p| p.verdict == ProfileVerdict::Pass).count();
         table.add_row([
             format!("{} {}", c.device.id, c.device.name),
             c.device.api.clone(),
@@ -122,6 +121,7 @@ fn table(checked: &[Checked]) -> comfy_table::Table {
             tokens,
             logits,
             speed,
+            format!("{}/{}", profiles, c.report.profiles.len()),
             output::seconds(c.report.seconds),
             output::verdict(c.report.passed()),
         ]);
@@ -130,27 +130,21 @@ fn table(checked: &[Checked]) -> comfy_table::Table {
 }
 
 fn print_model_failures(checked: &Checked) {
-    match &checked.model {
-        Err(e) => println!("{} the embedded model on {}: {e}", output::verdict(false), checked.device.id),
-        Ok(v) => {
-            for p in v.prompts.iter().filter(|p| !p.passed()) {
-                println!(
-                    "{} the embedded model on {}: prompt {:?}: {} of {} tokens equal, logit err/bound {:.3}",
-                    output::verdict(false),
-                    checked.device.id,
-                    p.prompt,
-                    p.tokens_equal,
-                    p.tokens,
-                    p.max_err_over_bound
-                );
-            }
-        }
+    let start = format!("{} the embedded model on {}:", output::verdict(false), checked.device.id);
+    if let Some(e) = &checked.model.error {
+        println!("{start} {e}");
+    }
+    for p in checked.model.prompts.iter().filter(|p| !p.passed) {
+        println!(
+            "{start} prompt {:?}: {} of {} tokens equal, logit err/bound {:.3}",
+            p.prompt, p.tokens_equal, p.tokens, p.ratio.0
+        );
     }
 }
 
 /// What the model wrote: once if all devices agree, which they should.
 fn print_text(checked: &[Checked]) {
-    let texts = || checked.iter().filter_map(|c| c.model.as_ref().ok()?.prompts.first().map(|p| (c, p)));
+    let texts = || checked.iter().filter_map(|c| c.model.prompts.first().map(|p| (c, p)));
     let Some((_, first)) = texts().next() else { return };
     output::heading("The embedded model writes");
     if texts().all(|(_, p)| p.text == first.text) {

@@ -6,13 +6,17 @@
 mod check;
 mod devices;
 mod diff;
+mod expect;
 mod fingerprint;
 mod generate;
+mod isolate;
 mod job;
+mod model;
 mod mutants;
 mod onnx;
 mod ops;
 mod output;
+mod profiles;
 mod replay;
 mod reports;
 mod soundness;
@@ -46,6 +50,8 @@ enum Command {
     Check(CheckArguments),
     /// Plant faults into kernels and see that the suite finds each.
     Mutants(MutantsArguments),
+    /// List the profiles: which cases a kind of model needs.
+    Profiles(ProfilesArguments),
     /// Show which device runs which operation on which element type, from results.
     Ops(OpsArguments),
     /// Show what each device does with numbers: rounding, subnormals, the order of sums, errors of
@@ -62,6 +68,9 @@ enum Command {
     Soundness(soundness::SoundnessArguments),
     /// Generate text with a model.
     Generate(GenerateArguments),
+    /// Run cases for a check that started this process.
+    #[command(hide = true)]
+    Worker(isolate::WorkerArguments),
 }
 
 /// Arguments of `check`.
@@ -77,6 +86,12 @@ pub(crate) struct CheckArguments {
     /// Run only cases with this id, prefix or glob. Repeatable.
     #[arg(long = "case", value_name = "ID|GLOB")]
     pub(crate) cases: Vec<String>,
+    /// Run only the cases that a profile requires; `unisono profiles` lists them.
+    #[arg(long, value_name = "NAME", conflicts_with = "cases")]
+    pub(crate) profile: Option<String>,
+    /// A file of failures that are known, each with an issue and a date of expiry.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) expect: Option<PathBuf>,
     /// Run with other data: the seed of every case of an operation.
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
@@ -100,8 +115,23 @@ pub(crate) struct CheckArguments {
     pub(crate) fingerprint: bool,
     /// Run ONNX's own node tests from this directory instead of the suite; `--case` then selects
     /// tests by name or glob, and `--report` gets onnx.json and onnx.md.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["level", "seed", "kernel", "fingerprint", "plant"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["level", "seed", "kernel", "fingerprint", "plant", "profile", "expect", "no_isolation", "group_timeout"])]
     pub(crate) onnx: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) isolation: isolate::IsolationArguments,
+}
+
+/// Arguments of `profiles`.
+#[derive(Args)]
+pub(crate) struct ProfilesArguments {
+    /// Only this one.
+    pub(crate) name: Option<String>,
+    /// Print the ids of the cases that it requires.
+    #[arg(long, requires = "name")]
+    pub(crate) ids: bool,
+    /// The level at which cases are counted.
+    #[arg(long, value_enum, default_value_t = Level::Full)]
+    pub(crate) level: Level,
 }
 
 /// Arguments of `mutants`.
@@ -218,6 +248,7 @@ fn main() -> ExitCode {
         Some(Command::Devices { json }) => devices::run(json),
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Mutants(arguments)) => mutants::run(&arguments),
+        Some(Command::Profiles(arguments)) => profiles::run(&arguments),
         Some(Command::Ops(arguments)) => ops::run(&arguments),
         Some(Command::Fingerprint(arguments)) => fingerprint::run(&arguments),
         Some(Command::Diff(arguments)) => diff::run(&arguments),
@@ -225,6 +256,7 @@ fn main() -> ExitCode {
         Some(Command::Replay(arguments)) => replay::run(&arguments),
         Some(Command::Soundness(arguments)) => soundness::run_command(&arguments),
         Some(Command::Generate(arguments)) => generate::run(&arguments),
+        Some(Command::Worker(arguments)) => isolate::work(&arguments),
     };
     match result {
         Ok(Outcome::Passed) => ExitCode::SUCCESS,

@@ -4,9 +4,10 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use unisono_conformance::Options;
 use unisono_conformance::report::{OpTable, Report, device_title};
+use unisono_conformance::{Isolation, Options};
 
+use crate::isolate::Opening;
 use crate::{OpsArguments, Outcome, check, output, reports};
 
 pub(crate) fn run(arguments: &OpsArguments) -> Result<Outcome> {
@@ -29,9 +30,10 @@ fn measure(arguments: &OpsArguments) -> Result<Report> {
     let options = Options::new(arguments.level.into());
     let mut results = Vec::new();
     for summary in check::chosen(&arguments.devices)? {
-        let device = summary.open()?;
         let bar = output::progress(&format!("{} {}", summary.id, summary.api), false);
-        results.push(check::silently(|| check::check_device(&device, &options, &bar)));
+        let isolation = Isolation::new(options.level);
+        let ran = check::check_device(&Opening::new(&summary), &options, Some(&isolation), &bar)?;
+        results.push(ran.report);
         bar.finish_and_clear();
     }
     Ok(reports::assemble(&options, results))

@@ -61,3 +61,8 @@ pub(crate) fn read(path: &Path) -> Result<Report> {
     let text = text(path)?;
     Report::from_json(&text).map_err(|e| Usage(format!("{} cannot be read as a report: {e}", path.display())).into())
 }
+
+/// The day of today, as `2026-11-23`.
+pub(crate) fn today() -> String {
+    now().chars().take(10).collect()
+}

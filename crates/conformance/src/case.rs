@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
 use unisono_core::{DType, Error, NumericMode, OpDesc, Result};
 
 use crate::cases;
@@ -15,7 +16,8 @@ use crate::glob::glob_matches;
 use crate::oracle::{self, Modes};
 
 /// How much of the suite runs. Each level contains the ones before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Level {
     /// About a minute on a software adapter.
     Quick,

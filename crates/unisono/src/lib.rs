@@ -18,7 +18,7 @@
 
 mod registry;
 
-pub use registry::{DeviceSummary, NO_ADAPTER_HELP, devices, matching, open};
+pub use registry::{DeviceSummary, NO_ADAPTER_HELP, devices, matching, open, open_id};
 pub use unisono_core::*;
 
 #[cfg(feature = "cpu")]

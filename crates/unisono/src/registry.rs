@@ -62,16 +62,21 @@ impl DeviceSummary {
 
     /// Opens it.
     pub fn open(&self) -> Result<Device> {
-        #[cfg(feature = "cpu")]
-        if self.id == "cpu" {
-            return Ok(Device::new(unisono_cpu::CpuBackend::new()?));
-        }
-        #[cfg(feature = "wgpu")]
-        if self.id.starts_with("wgpu:") {
-            return Ok(Device::new(unisono_wgpu::open(&self.id, &unisono_wgpu::WgpuOptions::default())?));
-        }
-        Err(not_found(&self.id, &[]))
+        open_id(&self.id)
     }
+}
+
+/// Opens the device with this id, without looking for others first.
+pub fn open_id(id: &str) -> Result<Device> {
+    #[cfg(feature = "cpu")]
+    if id == "cpu" {
+        return Ok(Device::new(unisono_cpu::CpuBackend::new()?));
+    }
+    #[cfg(feature = "wgpu")]
+    if id.starts_with("wgpu:") {
+        return Ok(Device::new(unisono_wgpu::open(id, &unisono_wgpu::WgpuOptions::default())?));
+    }
+    Err(not_found(id, &[]))
 }
 
 /// The devices among `all` that answer to `name`, best first; an error that lists what there is

@@ -57,10 +57,13 @@ impl DeviceReport {
         }
     }
 
-    /// Whether something ran and no counted case failed but those that were expected to.
+    /// Whether something ran, no counted case failed but those that were expected to, every model
+    /// agrees with its goldens, and no worker ended early for a reason that no case explains.
     pub fn passed(&self) -> bool {
         let models_agree = self.models.iter().all(|m| m.tokens_match);
-        self.summary.passed() && models_agree
+        // A worker that ended early with a case has made that case an error.
+        let explained = |g: &GroupResult| g.outcome.is_completed() || !g.during.is_empty();
+        self.summary.passed() && models_agree && self.groups.iter().all(explained)
     }
 
     /// The results that make the run fail.

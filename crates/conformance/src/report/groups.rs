@@ -62,23 +62,24 @@ impl GroupOutcome {
     }
 }
 
+/// In words that go with "the worker …".
 impl fmt::Display for GroupOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             GroupOutcome::Completed => f.write_str("completed"),
             GroupOutcome::Crashed { signal: Some(signal), .. } => match signal_name(signal) {
-                Some(name) => write!(f, "killed by signal {signal} ({name})"),
-                None => write!(f, "killed by signal {signal}"),
+                Some(name) => write!(f, "was killed by signal {signal} ({name})"),
+                None => write!(f, "was killed by signal {signal}"),
             },
             GroupOutcome::Crashed { exit_code: Some(code), .. } => write!(f, "exited with code {code}"),
             GroupOutcome::Crashed { .. } => f.write_str("ended for an unknown reason"),
             GroupOutcome::TimedOut { limit_seconds, stalled: true } => {
-                write!(f, "killed after {limit_seconds} s without a sign of life")
+                write!(f, "was killed after {limit_seconds} s without a sign of life")
             }
             GroupOutcome::TimedOut { limit_seconds, stalled: false } => {
-                write!(f, "killed at the time limit of the group, {limit_seconds} s")
+                write!(f, "was killed at the time limit of the group, {limit_seconds} s")
             }
-            GroupOutcome::Lost => f.write_str("stopped: its device was lost"),
+            GroupOutcome::Lost => f.write_str("lost its device"),
             GroupOutcome::Incomplete => f.write_str("ended without all results"),
             GroupOutcome::NotStarted => f.write_str("could not be started"),
         }

@@ -74,6 +74,9 @@ pub struct Report {
     /// Ids, prefixes or globs of the cases that ran; empty where the whole level did.
     #[serde(default)]
     pub patterns: Vec<String>,
+    /// The profile whose cases ran, where the run was restricted to one.
+    #[serde(default)]
+    pub profile: Option<String>,
     /// The only kernel that ran, where the run was restricted to one.
     #[serde(default)]
     pub kernel: Option<String>,
@@ -122,6 +125,7 @@ impl Report {
             host,
             level: level.name().to_string(),
             patterns: Vec::new(),
+            profile: None,
             kernel: None,
             seed: None,
             case_list_hash: crate::runner::case_list_hash(level),
@@ -133,14 +137,15 @@ impl Report {
     #[must_use]
     pub fn with_options(mut self, options: &crate::Options) -> Report {
         self.patterns.clone_from(&options.patterns);
+        self.profile.clone_from(&options.profile);
         self.kernel.clone_from(&options.kernel);
         self.seed = options.seed;
         self
     }
 
-    /// Whether only selected cases or one kernel ran, and not the level with its own data.
+    /// Whether only selected cases, one profile or one kernel ran, and not the level with its own data.
     pub fn is_partial(&self) -> bool {
-        !self.patterns.is_empty() || self.kernel.is_some()
+        !self.patterns.is_empty() || self.profile.is_some() || self.kernel.is_some()
     }
 
     /// Whether there is a device, no counted case of any failed and every one ran.

@@ -126,8 +126,8 @@ fn a_report_without_groups_profiles_and_expectations_is_read() {
 #[test]
 fn outcomes_of_groups_are_said_in_words() {
     let crashed = |signal, exit_code| GroupOutcome::Crashed { signal, exit_code }.to_string();
-    assert_eq!(crashed(Some(6), None), "killed by signal 6 (SIGABRT)");
-    assert_eq!(crashed(Some(99), None), "killed by signal 99");
+    assert_eq!(crashed(Some(6), None), "was killed by signal 6 (SIGABRT)");
+    assert_eq!(crashed(Some(99), None), "was killed by signal 99");
     assert_eq!(crashed(None, Some(3)), "exited with code 3");
     let json = serde_json::to_string(&GroupOutcome::TimedOut { limit_seconds: 2.0, stalled: false }).unwrap();
     assert_eq!(json, r#"{"kind":"timed_out","limit_seconds":2.0,"stalled":false}"#);

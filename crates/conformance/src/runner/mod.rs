@@ -17,7 +17,8 @@ mod sweep;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use unisono_core::{Backend, TensorDesc};
+use serde::{Deserialize, Serialize};
+use unisono_core::{Backend, DType, TensorDesc};
 use web_time::Instant;
 
 pub use case::DECOMPOSITION;
@@ -27,19 +28,22 @@ pub(crate) use program::scenario_hashes;
 pub(crate) use scenarios::ProgramCase;
 pub(crate) use sweep::Sweep;
 
-use crate::case::{Case, Level, find, suite};
+use crate::case::{Case, CaseClass, Level, find, suite};
 use crate::check::Expected;
 use crate::glob::glob_matches;
 use crate::hash::Fnv;
 use crate::report::{CaseResult, DeviceReport, Status};
 
 /// What to run, and how often.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// Which cases belong to the run.
     pub level: Level,
     /// Ids, prefixes or globs of cases; none stands for all of the level.
     pub patterns: Vec<String>,
+    /// Only the cases that the [profile](crate::profile) of this name requires. An unknown name
+    /// selects nothing.
+    pub profile: Option<String>,
     /// The seed of the data of every operation; none stands for the seeds of the suite (1).
     pub seed: Option<u64>,
     /// Which kernels run.
@@ -55,7 +59,8 @@ pub struct Options {
 }
 
 /// Which kernels of a case run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kernels {
     /// Every candidate, and the decomposition of composites.
     #[default]
@@ -80,6 +85,7 @@ impl Options {
         Options {
             level,
             patterns: Vec::new(),
+            profile: None,
             seed: None,
             kernels,
             kernel: None,
@@ -96,6 +102,16 @@ impl Options {
             self.kernels = Kernels::All;
         }
         self.patterns = patterns;
+        self
+    }
+
+    /// Only what the profile of this name requires, and every kernel for each of its cases.
+    #[must_use]
+    pub fn with_profile(mut self, profile: Option<String>) -> Options {
+        if profile.is_some() {
+            self.kernels = Kernels::All;
+        }
+        self.profile = profile;
         self
     }
 
@@ -145,6 +161,9 @@ pub struct Progress<'a> {
     pub results: &'a [CaseResult],
 }
 
+/// The family of what is no case of one operation: programs of several steps, several threads.
+pub(crate) const PROGRAM: &str = "program";
+
 /// A member of the run list.
 pub(crate) enum Item {
     Case(Box<Case>),
@@ -171,8 +190,27 @@ impl Item {
         }
     }
 
-    pub(crate) async fn run(&self, backend: &dyn Backend, options: &Options) -> Vec<CaseResult> {
+    /// The row of the reports that it belongs to.
+    pub(crate) fn family(&self) -> &'static str {
         match self {
+            Item::Case(case) => case.family,
+            Item::Sweep(sweep) => sweep.family(),
+            _ => PROGRAM,
+        }
+    }
+
+    /// Element type and class, where it is a case of one operation.
+    pub(crate) fn facts(&self) -> Option<(DType, CaseClass)> {
+        match self {
+            Item::Case(case) => Some((case.dtype, case.class)),
+            Item::Sweep(sweep) => Some((sweep.dtype(), CaseClass::Counted)),
+            _ => None,
+        }
+    }
+
+    /// Its results, one per kernel.
+    pub(crate) async fn run(&self, backend: &dyn Backend, options: &Options) -> Vec<CaseResult> {
+        let mut results = match self {
             Item::Case(case) => case::run_case(backend, case, options, &mut |_| {}).await,
             Item::Program(case) => vec![program::run_program(backend, case).await],
             Item::Sweep(sweep) => sweep.run(backend, options).await,
@@ -181,15 +219,24 @@ impl Item {
             Item::Concurrent => vec![concurrent::run_concurrent(backend).await],
             #[cfg(not(target_family = "wasm"))]
             Item::ConcurrentShared => vec![concurrent::run_shared(backend).await],
+        };
+        let kernels = results.len();
+        for result in &mut results {
+            result.kernels = kernels;
+            result.reproduce = options.command(&backend.info().id, &result.id, &result.kernel);
+            result.reproduce.push_str(&planted(&backend.info().properties));
         }
+        results
     }
 
-    fn blank(&self) -> CaseResult {
-        match self {
+    /// A result for the device with this id that says nothing yet.
+    pub(crate) fn blank(&self, device: &str, options: &Options) -> CaseResult {
+        let result = match self {
             Item::Case(case) => case::blank_result(case),
             Item::Sweep(sweep) => sweep.blank(),
             _ => blank_program_result(self.id()),
-        }
+        };
+        CaseResult { reproduce: options.command(device, self.id(), ""), ..result }
     }
 }
 
@@ -247,29 +294,27 @@ pub async fn run_async(
         if let Some(limit) = options.time_limit.filter(|&limit| stopped.is_none() && start.elapsed() >= limit) {
             stopped = Some(format!("the time limit of {} s was reached", limit.as_secs()));
         }
-        let mut results = match &stopped {
+        let results = match &stopped {
             None => item.run(backend, options).await,
             Some(reason) => {
-                vec![CaseResult { status: Status::NotRun, detail: reason.clone(), ..item.blank() }]
+                let mut blank = item.blank(&backend.info().id, options);
+                blank.reproduce.push_str(&planted(&backend.info().properties));
+                vec![CaseResult { status: Status::NotRun, detail: reason.clone(), ..blank }]
             }
         };
-        let kernels = results.len();
-        for result in &mut results {
-            result.kernels = kernels;
-            result.reproduce = options.command(&backend.info().id, &result.id, &result.kernel);
-            result.reproduce.push_str(&planted(&backend.info().properties));
-        }
         if stopped.is_none() && results.iter().any(|r| r.status == Status::Error) {
             stopped = lost(backend).await;
         }
         progress(&Progress { done: i + 1, total: items.len(), id: item.id(), results: &results });
         all.extend(results);
     }
-    DeviceReport::new(backend.info(), all, start.elapsed().as_secs_f64())
+    let profiles = crate::profiles::of_run(options, &items, &all);
+    let report = DeviceReport::new(backend.info(), all, start.elapsed().as_secs_f64());
+    DeviceReport { profiles, ..report }
 }
 
 /// Why nothing more can run, where the device does not even keep a few bytes.
-async fn lost(backend: &dyn Backend) -> Option<String> {
+pub(crate) async fn lost(backend: &dyn Backend) -> Option<String> {
     let probe = async {
         let bytes: Vec<u8> = (0..64).collect();
         let back = exec::download(backend, &exec::upload(backend, &bytes)?).await?;
@@ -288,16 +333,14 @@ pub fn case_ids(options: &Options) -> Vec<String> {
     select(options).iter().map(|item| item.id().to_string()).collect()
 }
 
+/// What `options` select, in the order in which it runs.
 pub(crate) fn select(options: &Options) -> Vec<Item> {
     let cases: Vec<Case> = if options.patterns.is_empty() {
         suite(options.level)
     } else {
         options.patterns.iter().flat_map(|pattern| find(pattern, options.level)).collect()
     };
-    let wanted = |id: &str| {
-        let fits = |p: &String| if p.contains('*') { glob_matches(p, id) } else { id.starts_with(p.as_str()) };
-        options.patterns.is_empty() || options.patterns.iter().any(fits)
-    };
+    let wanted = |id: &str| options.patterns.is_empty() || options.patterns.iter().any(|p| fits(p, id));
     let reseeded = |case: Case| options.seed.map_or(case.clone(), |seed| case.with_seed(seed));
     let mut items: Vec<Item> = cases.into_iter().map(|case| Item::Case(Box::new(reseeded(case)))).collect();
     items.extend(sweep::select(options).into_iter().map(|s| Item::Sweep(Box::new(s))));
@@ -307,9 +350,29 @@ pub(crate) fn select(options: &Options) -> Vec<Item> {
     #[cfg(not(target_family = "wasm"))]
     items.extend(wanted(concurrent::SHARED_ID).then_some(Item::ConcurrentShared));
     items.extend(wanted(recycled::ID).then_some(Item::Recycled));
+    if let Some(name) = &options.profile {
+        let profile = crate::profiles::profile(name);
+        items.retain(|item| profile.is_some_and(|profile| profile.requires(item)));
+    }
     let mut seen = HashSet::new();
     items.retain(|item| seen.insert(item.id().to_string()));
     items
+}
+
+/// Whether a pattern of a person, an id, a prefix or a glob, fits `id`.
+pub(crate) fn fits(pattern: &str, id: &str) -> bool {
+    if pattern.contains('*') { glob_matches(pattern, id) } else { id.starts_with(pattern) }
+}
+
+/// The ids of everything, of whatever level.
+pub(crate) fn every_id() -> Vec<String> {
+    let mut ids: Vec<String> = crate::cases::all().into_iter().map(|case| case.id).collect();
+    ids.extend(sweep::all().into_iter().map(|sweep| sweep.id));
+    ids.extend(scenarios::ALL.iter().map(|case| case.id.to_string()));
+    #[cfg(not(target_family = "wasm"))]
+    ids.extend([concurrent::ID, concurrent::SHARED_ID].map(str::to_string));
+    ids.push(recycled::ID.to_string());
+    ids
 }
 
 /// A hash over the ids of all cases of `level`.
@@ -346,5 +409,5 @@ fn blank_result(id: &str, family: &str, dtype: &str) -> CaseResult {
 }
 
 fn blank_program_result(id: &str) -> CaseResult {
-    blank_result(id, "program", "f32")
+    blank_result(id, PROGRAM, "f32")
 }

@@ -15,7 +15,7 @@ pub(super) fn options_of(report: &Report, found: &mut Verification) -> Option<Op
         return None;
     };
     let options = Options::new(level).with_patterns(report.patterns.clone()).with_kernel(report.kernel.clone());
-    Some(options.with_seed(report.seed))
+    Some(options.with_profile(report.profile.clone()).with_seed(report.seed))
 }
 
 /// Whether the report is about another list than this program's, which ends the comparison.
@@ -45,6 +45,9 @@ pub(super) fn check(report: &Report, suite: &Suite<'_>, found: &mut Verification
     }
     for (d, device) in report.devices.iter().enumerate() {
         check_device(d, &device.results, suite, report.kernel.is_some(), found);
+        if crate::profiles::of_run(&suite.run, suite.items, &device.results) != device.profiles {
+            found.problem(of_device(d, "profiles"), "they do not follow from the results");
+        }
         let counted = Summary::of(&device.results);
         if counted != device.summary {
             let message = format!("the report counts {:?}, its results are {counted:?}", device.summary);

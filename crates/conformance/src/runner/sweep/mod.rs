@@ -146,7 +146,7 @@ impl Sweep {
         }
         let mut results = Vec::new();
         for (i, name) in names.into_iter().enumerate() {
-            let asked = options.kernel.as_ref().is_none_or(|k| **k == *name);
+            let asked = options.kernel.as_ref().is_none_or(|kernel| glob_matches(kernel, &name));
             if !asked || (i > 0 && options.kernels == Kernels::Selected) {
                 continue;
             }

@@ -1,0 +1,196 @@
+//! Worker processes of this program: how a check starts them, and what they do.
+//!
+//! A check runs its suite in workers, so that a driver that crashes or hangs costs a case and not
+//! the run. A worker is `unisono worker`, told what to open by arguments and what to run by its
+//! standard input; `docs/writing-a-backend.md` describes the protocol.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use clap::{Args, ValueEnum};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use unisono::{Backend, Device, DeviceSummary};
+use unisono_conformance::report::DeviceReport;
+use unisono_conformance::{
+    Fingerprint, Isolation, Level, Options, Progress, run, run_isolated, run_task, serve, serve_task,
+};
+
+use crate::check::silently;
+use crate::{Outcome, model, mutants};
+
+/// How a check isolates what it runs.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct IsolationArguments {
+    /// Run in this process instead of worker processes, for debuggers and profilers: a crash or a
+    /// hang of a driver then ends the whole run.
+    #[arg(long, visible_alias = "in-process")]
+    pub(crate) no_isolation: bool,
+    /// Kill a group of cases that takes longer (300 at the quick level, 5400 at the full one).
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "no_isolation")]
+    pub(crate) group_timeout: Option<u64>,
+}
+
+impl IsolationArguments {
+    /// The limits, or none for a run in this process.
+    pub(crate) fn limits(&self, level: Level) -> Option<Isolation> {
+        let isolation = Isolation::new(level);
+        let isolation = match self.group_timeout {
+            Some(seconds) => isolation.with_group_limit(Duration::from_secs(seconds)),
+            None => isolation,
+        };
+        (!self.no_isolation).then_some(isolation)
+    }
+}
+
+/// What to open, in this process or in a worker: its arguments are made and read here alone.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Opening {
+    /// The device's id.
+    #[arg(long, value_name = "ID")]
+    device: String,
+    /// A fault to plant into it.
+    #[arg(long, value_name = "NAME")]
+    plant: Option<String>,
+    /// A file of further faults.
+    #[arg(long, value_name = "FILE")]
+    extra: Option<PathBuf>,
+}
+
+/// Arguments of `worker`.
+#[derive(Args)]
+pub(crate) struct WorkerArguments {
+    #[command(flatten)]
+    opening: Opening,
+    /// What to do.
+    #[arg(long, value_enum, default_value_t = Task::Cases)]
+    task: Task,
+}
+
+/// What a worker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Task {
+    /// The cases of the job.
+    Cases,
+    /// The embedded model.
+    Model,
+    /// The numeric fingerprint.
+    Fingerprint,
+}
+
+impl Opening {
+    pub(crate) fn new(summary: &DeviceSummary) -> Opening {
+        Opening { device: summary.id.clone(), plant: None, extra: None }
+    }
+
+    /// The same device with a fault, where one is named.
+    pub(crate) fn planting(self, plant: Option<String>, extra: Option<PathBuf>) -> Opening {
+        Opening { plant, extra, ..self }
+    }
+
+    /// Opens it.
+    fn open(&self) -> Result<Arc<dyn Backend>> {
+        Ok(match &self.plant {
+            Some(name) => unisono_mutants::open(&mutants::named(name, self.extra.as_deref())?, &self.device)?,
+            None => unisono::open_id(&self.device)?.backend().clone(),
+        })
+    }
+
+    fn arguments(&self) -> Vec<OsString> {
+        let mut arguments = vec!["--device".into(), self.device.clone().into()];
+        if let Some(plant) = &self.plant {
+            arguments.extend(["--plant".into(), plant.into()]);
+        }
+        if let Some(extra) = &self.extra {
+            arguments.extend(["--extra".into(), extra.into()]);
+        }
+        arguments
+    }
+
+    /// The command of a worker that opens this and does `task`.
+    fn worker(&self, task: Task) -> Result<Command> {
+        // On Linux this path is the running program even if its file was replaced since.
+        let program = if cfg!(target_os = "linux") {
+            "/proc/self/exe".into()
+        } else {
+            std::env::current_exe().context("this program has no path to start workers from")?
+        };
+        let mut command = Command::new(program);
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::arg0(&mut command, "unisono");
+        command.arg("worker").args(self.arguments());
+        if let Some(name) = task.to_possible_value() {
+            command.args(["--task", name.get_name()]);
+        }
+        Ok(command)
+    }
+
+    /// Opens it for a worker, which tells errors as text.
+    fn backend(&self) -> unisono::Result<Arc<dyn Backend>> {
+        self.open()
+            .map_err(|e| e.downcast::<unisono::Error>().unwrap_or_else(|e| unisono::Error::invalid(format!("{e:#}"))))
+    }
+}
+
+/// `unisono worker`: serves the check that started it.
+pub(crate) fn work(arguments: &WorkerArguments) -> Result<Outcome> {
+    let open = || arguments.opening.backend();
+    silently(|| match arguments.task {
+        Task::Cases => serve(open),
+        Task::Model => serve_task(open, |backend| json!(model::run(&Device::new(backend.clone())))),
+        Task::Fingerprint => serve_task(open, |backend| json!(numbers(&**backend))),
+    })?;
+    Ok(Outcome::Passed)
+}
+
+/// What a device has shown, and the kernels that it built for that.
+pub(crate) struct Ran {
+    pub(crate) report: DeviceReport,
+    pub(crate) kernels: u64,
+}
+
+/// Runs the suite, in workers where there are limits for them.
+pub(crate) fn suite(
+    opening: &Opening,
+    options: &Options,
+    isolation: Option<&Isolation>,
+    progress: &mut dyn FnMut(&Progress<'_>),
+) -> Result<Ran> {
+    let Some(isolation) = isolation else {
+        let backend = opening.open()?;
+        let report = silently(|| run(&*backend, options, progress));
+        return Ok(Ran { report, kernels: backend.counters().kernels });
+    };
+    // Made once here, where a failure is an error with a reason.
+    opening.worker(Task::Cases)?;
+    let mut worker = || opening.worker(Task::Cases).unwrap_or_else(|_| Command::new(""));
+    let run = run_isolated(options, isolation, &mut worker, progress)?;
+    Ok(Ran { report: run.report, kernels: run.kernels })
+}
+
+/// Runs the embedded model in a worker.
+pub(crate) fn embedded_model(opening: &Opening, isolation: &Isolation) -> model::Run {
+    in_worker(opening, Task::Model, isolation).unwrap_or_else(|e| model::Run::failed(format!("{e:#}")))
+}
+
+/// The numeric fingerprint of a device, in a worker where there are limits for one.
+pub(crate) fn fingerprint(opening: &Opening, isolation: Option<&Isolation>) -> Result<Fingerprint> {
+    let taken: Result<Fingerprint, String> = match isolation {
+        Some(isolation) => in_worker(opening, Task::Fingerprint, isolation)?,
+        None => silently(|| opening.backend().map_err(|e| e.to_string()).and_then(|backend| numbers(&*backend))),
+    };
+    taken.map_err(|e| anyhow!("no fingerprint: {e}"))
+}
+
+fn numbers(backend: &dyn Backend) -> Result<Fingerprint, String> {
+    unisono_conformance::fingerprint::fingerprint(backend).map_err(|e| e.to_string())
+}
+
+fn in_worker<T: DeserializeOwned>(opening: &Opening, task: Task, isolation: &Isolation) -> Result<T> {
+    let value = run_task(&Options::new(Level::Quick), isolation, opening.worker(task)?)?;
+    serde_json::from_value(value).context("the worker's answer cannot be read")
+}

@@ -1,0 +1,166 @@
+//! `check` with worker processes, expectations and profiles, as people call it.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use unisono_conformance::report::{GroupOutcome, Report, Status};
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_unisono"));
+    command.args(arguments).env("NO_COLOR", "1");
+    command
+}
+
+/// Exit code, standard output, standard error.
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let output = command(arguments).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+fn report_in(directory: &Path) -> Report {
+    Report::from_json(&std::fs::read_to_string(directory.join("report.json")).unwrap()).unwrap()
+}
+
+/// A worker is killed from outside while it runs: the run goes on, fails and says so.
+#[cfg(unix)]
+#[test]
+fn a_killed_worker_costs_one_case() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut check = command(&["check", "--device", "cpu", "--report", directory.path().to_str().unwrap()]);
+    let check = check.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let parent = check.id().to_string();
+    let children = || Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output().unwrap().stdout;
+    let worker = || {
+        let list = String::from_utf8_lossy(&children()).into_owned();
+        let mut pairs = list.lines().filter_map(|line| line.trim().split_once(char::is_whitespace));
+        pairs.find(|(_, ppid)| ppid.trim() == parent).map(|(pid, _)| pid.to_owned())
+    };
+    let patience = Instant::now() + Duration::from_secs(60);
+    let worker = loop {
+        if let Some(pid) = worker() {
+            break pid;
+        }
+        assert!(Instant::now() < patience, "no worker was started");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert!(Command::new("kill").args(["-ABRT", &worker]).status().unwrap().success());
+    let output = check.wait_with_output().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{out}");
+    assert!(out.contains("was killed by signal 6 (SIGABRT)"), "{out}");
+
+    let report = report_in(directory.path());
+    let device = &report.devices[0];
+    let ended_early: Vec<_> = device.groups.iter().filter(|g| !g.outcome.is_completed()).collect();
+    assert!(device.groups.len() >= 8 && ended_early.len() == 1 && ended_early[0].workers == 2, "{ended_early:?}");
+    // No case ran when the worker was still opening its device.
+    let errors = usize::from(!ended_early[0].during.is_empty());
+    assert_eq!((device.summary.error, device.summary.not_run), (errors, 0), "{out}");
+    assert!(!report.passed());
+}
+
+#[test]
+fn the_time_of_a_group_is_limited() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().to_str().unwrap();
+    let long = ["check", "--device", "cpu", "--level", "full", "--case", "matmul/", "--quiet", "--group-timeout", "1"];
+    let (code, out, _) = run(&[&long[..], &["--report", place]].concat());
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("was killed at the time limit of the group, 1 s"), "{out}");
+    let report = report_in(directory.path());
+    let device = &report.devices[0];
+    assert_eq!(device.groups[0].outcome, GroupOutcome::TimedOut { limit_seconds: 1.0, stalled: false });
+    assert!(device.summary.not_run > 0);
+    for bad in ["0", "1.5", "soon"] {
+        let (code, _, err) = run(&["check", "--device", "cpu", "--group-timeout", bad]);
+        assert!(code == 2 && err.contains("--group-timeout"), "{bad}: {err}");
+    }
+}
+
+#[test]
+fn workers_and_this_process_show_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let results = |extra: &[&str]| {
+        let place = directory.path().to_str().unwrap();
+        let check =
+            ["check", "--device", "cpu", "--case", "argmax/", "--case", "neg/", "--seed", "5", "--report", place];
+        let (code, out, err) = run(&[&check[..], extra].concat());
+        assert_eq!(code, 0, "{out}{err}");
+        let mut report = report_in(directory.path());
+        report.devices[0].results.iter_mut().for_each(|r| r.seconds = 0.0);
+        (report.devices[0].results.clone(), report.devices[0].groups.len())
+    };
+    let (isolated, in_process) = (results(&[]), results(&["--no-isolation"]));
+    assert_eq!(isolated.0, in_process.0);
+    assert!(isolated.0.iter().any(|r| r.id.ends_with(":seed=5")), "the seed reaches the worker");
+    assert_eq!((isolated.1, in_process.1), (1, 0));
+}
+
+#[test]
+fn a_worker_is_not_started_by_hand() {
+    let output = command(&["worker", "--device", "cpu"]).stdin(Stdio::null()).output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && err.contains("started by a check"), "{err}");
+}
+
+#[test]
+fn a_pass_that_was_not_expected_fails_the_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("known.txt");
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    let path = file.to_str().unwrap();
+    let check = ["check", "--device", "cpu", "--case", "argmax/", "--quiet", "--expect", path];
+
+    write("# known failures\nargmax/ | cpu | fail | https://example.org/7 | 2999-12-31\n");
+    let place = directory.path().to_str().unwrap();
+    let (code, out, err) = run(&[&check[..], &["--report", place]].concat());
+    assert_eq!(code, 1, "{out}{err}");
+    assert!(
+        out.contains("line 2") && out.contains("https://example.org/7") && out.contains("unexpected_pass"),
+        "{out}"
+    );
+    let device = &report_in(directory.path()).devices[0];
+    assert!(device.results.iter().all(|r| r.status == Status::UnexpectedPass));
+    assert_eq!(device.expectations[0].unexpected_passes, device.summary.cases);
+
+    write("argmax/ | vendor=nvidia version<535.1 | fail | #7 | 2999-12-31\n");
+    assert_eq!(run(&check).0, 0, "an entry about another device");
+    write("argmax/ | cpu | fail | #7 | 2020-01-01\n");
+    let (code, out, _) = run(&check);
+    assert!(code == 0 && out.contains("expired after 2020-01-01"), "{out}");
+
+    for (text, part) in [
+        ("argmax/ | cpu | fail | #7\n", "line 1: 4 fields"),
+        ("\n\nargmix/ | cpu | fail | #7 | 2999-12-31\n", "line 3: no case of the suite matches 'argmix/'"),
+    ] {
+        write(text);
+        let (code, _, err) = run(&check);
+        assert!(code == 2 && err.contains(part) && err.contains("known.txt"), "{err}");
+    }
+    std::fs::remove_file(&file).unwrap();
+    let (code, _, err) = run(&check);
+    assert!(code == 2 && err.contains("known.txt"), "{err}");
+}
+
+#[test]
+fn profiles_are_listed_and_checked() {
+    let (code, out, _) = run(&["profiles"]);
+    assert!(code == 0 && ["llama-q4", "bert", "moe"].iter().all(|name| out.contains(name)), "{out}");
+    let (_, ids, _) = run(&["profiles", "gpt2", "--ids", "--level", "quick"]);
+    assert!(ids.lines().count() > 30 && ids.lines().any(|id| id.starts_with("layer_norm/")), "{ids}");
+    for arguments in [&["profiles", "gpt9"][..], &["check", "--device", "cpu", "--profile", "gpt9"]] {
+        let (code, _, err) = run(arguments);
+        assert!(code == 2 && err.contains("gpt9") && err.contains("gpt2"), "{err}");
+    }
+
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().to_str().unwrap();
+    let (code, out, err) = run(&["check", "--device", "cpu", "--profile", "gpt2", "--quiet", "--report", place]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("profiles passed: gpt2"), "{out}");
+    let device = &report_in(directory.path()).devices[0];
+    assert_eq!((device.profiles.len(), device.profiles[0].passed), (1, ids.lines().count()));
+    assert_eq!(device.summary.cases, device.profiles[0].cases);
+}

@@ -65,7 +65,9 @@ pub fn run_isolated(
         let unopened = ended.iter().rev().take_while(|g| g.outcome == GroupOutcome::NotStarted).count();
         ended.push(if unopened < UNOPENED { run.group(group) } else { run.skip(group) });
         if run.facts.is_none() {
-            return Err(IsolationError(ended.remove(0).detail));
+            // The first line gives the reason, the rest is what the worker wrote.
+            let detail = ended.remove(0).detail;
+            return Err(IsolationError(detail.lines().next().unwrap_or_default().to_string()));
         }
     }
     let Some(facts) = run.facts else {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use unisono_conformance::report::{VerifyOptions, verify};
+use unisono_conformance::report::{Verdict, VerifyOptions, verify};
 
 use crate::output::{self, Usage};
 use crate::{Outcome, reports};
@@ -54,7 +54,8 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<Outcome> {
     );
     if found.passed() {
         println!(
-            "The report is consistent. Where it was measured only running it again can tell: unisono replay {name}"
+            "The report is consistent: the run {}. Where it was measured only running it again can tell: unisono replay {name}",
+            if found.verdict == Verdict::Pass { "passed" } else { "failed" }
         );
     }
     Ok(if found.passed() { Outcome::Passed } else { Outcome::Failed })

@@ -108,7 +108,14 @@ fn results_are_replayed_by_their_commands() {
     assert!(run(2, &["replay", &other, "--all"]).contains("is no command of this program"));
 }
 
-/// The printed line, in a shell, with nothing changed but where the program is found.
+/// A printed line, in a shell, with nothing changed but where the program is found.
+#[cfg(unix)]
+fn shell(command: &str) -> Output {
+    let folder = Path::new(env!("CARGO_BIN_EXE_unisono")).parent().unwrap();
+    let search = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    Command::new("sh").args(["-c", command]).env("PATH", search).output().unwrap()
+}
+
 #[test]
 #[cfg(unix)]
 fn the_printed_command_is_a_command() {
@@ -117,10 +124,45 @@ fn the_printed_command_is_a_command() {
         serde_json::from_str(&std::fs::read_to_string(path(&directory, "report.json")).unwrap()).unwrap();
     let first = &report["devices"][0]["results"][0];
     let command = first["reproduce"].as_str().unwrap();
-    let folder = Path::new(env!("CARGO_BIN_EXE_unisono")).parent().unwrap();
-    let search = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
-    let output = Command::new("sh").args(["-c", command]).env("PATH", search).output().unwrap();
+    let output = shell(command);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains(first["id"].as_str().unwrap()), "{command}: {text}");
     assert!(text.contains("1 pass"), "one kernel ran: {text}");
+}
+
+/// What a tester does with a device that is wrong: the report fails, verifies, and each failure comes
+/// again, by `replay` and by the printed command alone.
+#[test]
+#[cfg(unix)]
+fn a_planted_fault_fails_verifies_and_is_replayed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (to, fault) = (directory.path().to_str().unwrap(), "cpu.matmul.drops-last-k");
+    let few = "matmul/plain:dtype=f32,m=1,k=1,n=1,*";
+    run(1, &["check", "--device", "cpu", "--plant", fault, "--case", few, "--quiet", "--report", to]);
+    let report = path(&directory, "report.json");
+    assert!(run(0, &["verify", "--deep", &report]).contains("consistent: the run failed"));
+    let document: Value = serde_json::from_str(&std::fs::read_to_string(&report).unwrap()).unwrap();
+    let results = document["devices"][0]["results"].as_array().unwrap();
+    let failures: Vec<&Value> = results.iter().filter(|r| r["status"] == "fail").collect();
+    assert!(!failures.is_empty());
+    let text = run(0, &["replay", &report, "--failures"]);
+    assert!(text.contains(&format!("{0} of {0} results are the same again", failures.len())), "{text}");
+
+    let page = std::fs::read_to_string(path(&directory, "report.html")).unwrap();
+    for failure in failures {
+        let (command, id) = (failure["reproduce"].as_str().unwrap(), failure["id"].as_str().unwrap());
+        assert!(page.contains(&format!("<code>{id}</code> on <b>{}</b>", failure["kernel"].as_str().unwrap())));
+        let output = shell(command);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{command}: {text}");
+        assert!(text.contains(id) && text.contains("1 fail"), "{command}: {text}");
+    }
+
+    // Without the fault the same cases pass, and a report that hides it contradicts itself.
+    let (edited, name) = (path(&directory, "edited.json"), "planted-fault");
+    edit(&report, &edited, |d| {
+        d["devices"][0]["device"]["properties"].as_object_mut().unwrap().remove(name);
+    });
+    assert!(run(1, &["verify", &edited]).contains(".reproduce: the command says"));
+    run(0, &["check", "--device", "cpu", "--case", few, "--quiet"]);
 }

@@ -76,8 +76,23 @@ fn header(out: &mut String, report: &Report) {
     fact(out, "architecture", &report.host.arch);
     fact(out, "seed", report.seed.map(|seed| seed.to_string()).unwrap_or_default());
     fact(out, "case list", &report.case_list_hash);
-    fact(out, "digest", &report.digest);
+    if !report.digest.is_empty() {
+        let digest = escape(&report.digest);
+        line(out, format_args!("<div class=\"wide\"><dt>digest</dt><dd><code>{digest}</code></dd></div>"));
+    }
     line(out, "</dl>");
+    for device in &report.devices {
+        if let Some(fault) = device.device.properties.get("planted-fault") {
+            let (id, fault) = (escape(&device.device.id), escape(fault));
+            let planted = badge(Status::NotRun, "planted fault");
+            line(
+                out,
+                format_args!(
+                    "<p>{planted} {id} ran with <code>{fault}</code>: a test of the suite, not of the device.</p>"
+                ),
+            );
+        }
+    }
     if report.is_partial() {
         let what: Vec<&str> = report.patterns.iter().chain(&report.kernel).map(String::as_str).collect();
         line(
@@ -119,6 +134,9 @@ fn devices(out: &mut String, report: &Report) {
         out,
         "<p class=\"soft\">A count is of cases times kernels: each case runs on every kernel that can serve it (at the quick level on the selected one and a sample of the others).</p>",
     );
+    for (i, device) in report.devices.iter().enumerate() {
+        super::html_parts::failures(out, i, device, &listed(device));
+    }
     for (i, device) in report.devices.iter().enumerate() {
         device_facts(out, i, device);
     }
@@ -239,6 +257,7 @@ fn matrix(out: &mut String, report: &Report) {
             families.push(family);
         }
     });
+    let listed: Vec<Vec<usize>> = report.devices.iter().map(listed).collect();
     line(out, "<h2>Operations</h2>");
     line(out, "<p class=\"soft\">Largest error / bound (over 1 fails), and the number of results. Grey: declined.</p>");
     line(out, "<div class=\"scroll\"><table><thead><tr><th>operation</th><th>dtype</th>");
@@ -252,8 +271,8 @@ fn matrix(out: &mut String, report: &Report) {
                 line(out, format_args!("<th rowspan=\"{}\">{}</th>", dtypes.len(), escape(family)));
             }
             line(out, format_args!("<td>{}</td>", escape(dtype)));
-            for i in 0..report.devices.len() {
-                line(out, cell(i, cells.get(&(i, family, dtype))));
+            for (i, listed) in listed.iter().enumerate() {
+                line(out, cell(i, cells.get(&(i, family, dtype)), listed));
             }
             line(out, "</tr>");
         }
@@ -261,13 +280,13 @@ fn matrix(out: &mut String, report: &Report) {
     line(out, "</tbody></table></div>");
 }
 
-fn cell(device: usize, cell: Option<&Cell>) -> String {
+fn cell(device: usize, cell: Option<&Cell>, listed: &[usize]) -> String {
     let Some(cell) = cell else { return "<td class=\"none\">–</td>".to_string() };
     let status = cell.status();
     let ratio = cell.ratio.map_or_else(|| status.name().replace('_', " "), |r| format!("{:.3}", Number(r)));
     let declined = if cell.declined > 0 { format!(", {} declined", cell.declined) } else { String::new() };
     let text = format!("<b class=\"num\">{ratio}</b> <small>{}{declined}</small>", cell.cases);
-    let linked = match cell.anchor.filter(|_| is_listed(status)) {
+    let linked = match cell.anchor.filter(|number| listed.contains(number)) {
         Some(number) => format!("<a href=\"#result-{device}-{number}\">{text}</a>"),
         None => text,
     };
@@ -279,25 +298,31 @@ fn is_listed(status: Status) -> bool {
     status.is_failure() || matches!(status, Status::Warn | Status::Info | Status::ExpectedFail)
 }
 
+/// The results that are listed, the worst first.
+fn listed(report: &DeviceReport) -> Vec<usize> {
+    let mut listed: Vec<usize> = (0..report.results.len()).filter(|&n| is_listed(report.results[n].status)).collect();
+    listed.sort_by_key(|&n| (std::cmp::Reverse(severity(report.results[n].status)), n));
+    listed.truncate(LISTED_PER_DEVICE);
+    listed
+}
+
 fn findings(out: &mut String, device: usize, report: &DeviceReport) {
     let id = escape(&report.device.id);
-    let mut listed: Vec<(usize, &CaseResult)> =
-        report.results.iter().enumerate().filter(|(_, r)| is_listed(r.status)).collect();
-    listed.sort_by_key(|&(number, r)| (std::cmp::Reverse(severity(r.status)), number));
+    let listed = listed(report);
     line(out, format_args!("<h2>Findings on {id}</h2>"));
     if listed.is_empty() {
         line(out, "<p>No failure and no warning.</p>");
     }
-    for &(number, result) in listed.iter().take(LISTED_PER_DEVICE) {
-        finding(out, device, number, result);
+    for &number in &listed {
+        finding(out, device, number, &report.results[number]);
     }
-    if listed.len() > LISTED_PER_DEVICE {
-        let more = listed.len() - LISTED_PER_DEVICE;
+    let all = report.results.iter().filter(|r| is_listed(r.status)).count();
+    if all > listed.len() {
+        let more = all - listed.len();
         line(
             out,
             format_args!(
-                "<p><b>{LISTED_PER_DEVICE} of {} findings are listed; {more} are left out here.</b> The JSON and the CSV have all.</p>",
-                listed.len()
+                "<p><b>{LISTED_PER_DEVICE} of {all} findings are listed; {more} are left out here.</b> The JSON and the CSV have all.</p>"
             ),
         );
     }
@@ -307,7 +332,8 @@ fn findings(out: &mut String, device: usize, report: &DeviceReport) {
 fn finding(out: &mut String, device: usize, number: usize, result: &CaseResult) {
     let status = result.status;
     line(out, format_args!("<div class=\"case {}\" id=\"result-{device}-{number}\">", status.name()));
-    let kernel = if result.kernel.is_empty() { String::new() } else { format!(" on {}", escape(&result.kernel)) };
+    let kernel =
+        if result.kernel.is_empty() { String::new() } else { format!(" on <b>{}</b>", escape(&result.kernel)) };
     line(out, format_args!("{} <code>{}</code>{kernel}", badge(status, status.name()), escape(&result.id)));
     line(out, format_args!("<p>{}</p>", escape(&result.detail)));
     if let Some(worst) = &result.worst {

@@ -1,8 +1,10 @@
-//! The parts of the page that sum results up: profiles, groups of an isolated run, expectations and
+//! The parts of the page that sum results up: failures by kernel, profiles, groups of an isolated run, expectations and
 //! the numeric fingerprint. Each stands only where the report has it.
 
+use std::collections::BTreeMap;
+
 use super::html::{badge, escape, fact, line};
-use super::{DeviceReport, Status};
+use super::{CaseResult, DeviceReport, Status};
 
 /// Every part of a device.
 pub(super) fn parts(out: &mut String, report: &DeviceReport) {
@@ -10,6 +12,50 @@ pub(super) fn parts(out: &mut String, report: &DeviceReport) {
     groups(out, report);
     expectations(out, report);
     fingerprint(out, report);
+}
+
+/// What fails, a row per operation and kernel, with the first case of each in the order of the
+/// suite: its shape, and the element that is furthest off. It links to
+/// those that are `listed` on the page.
+pub(super) fn failures(out: &mut String, device: usize, report: &DeviceReport, listed: &[usize]) {
+    let mut kernels: BTreeMap<(&str, &str), (usize, Option<usize>, usize)> = BTreeMap::new();
+    for (number, result) in report.results.iter().enumerate() {
+        let (ran, first, failed) = kernels.entry((&result.family, &result.kernel)).or_default();
+        *ran += 1;
+        if result.status.is_failure() {
+            first.get_or_insert(number);
+            *failed += 1;
+        }
+    }
+    kernels.retain(|_, (_, first, _)| first.is_some());
+    if kernels.is_empty() {
+        return;
+    }
+    line(out, format_args!("<h3>Failures on {}, by kernel</h3>", escape(&report.device.id)));
+    table(out, &["operation", "kernel", "failed", "of", "first case", "element", "expected", "actual"]);
+    for ((family, kernel), (ran, first, failed)) in kernels {
+        let Some((number, result)) = first.and_then(|n| Some((n, report.results.get(n)?))) else { continue };
+        line(out, format_args!("<tr><th>{}</th><th>{}</th>", escape(family), escape(kernel)));
+        line(out, format_args!("<td class=\"num\">{failed}</td><td class=\"num\">{ran}</td>"));
+        let case = format!("<code>{}</code>", escape(&result.id));
+        match listed.contains(&number) {
+            true => line(out, format_args!("<td><a href=\"#result-{device}-{number}\">{case}</a></td>")),
+            false => line(out, format_args!("<td>{case}</td>")),
+        }
+        line(out, element(result));
+    }
+    end(out);
+}
+
+/// The cells of the worst element, or of the reason where no element was compared.
+fn element(result: &CaseResult) -> String {
+    match &result.worst {
+        Some(w) => format!(
+            "<td class=\"num\">{:?}</td><td class=\"num\">{}</td><td class=\"num\">{}</td></tr>",
+            w.index, w.expected, w.actual
+        ),
+        None => format!("<td colspan=\"3\">{}</td></tr>", escape(&result.detail)),
+    }
 }
 
 fn table(out: &mut String, header: &[&str]) {

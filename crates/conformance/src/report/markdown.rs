@@ -78,6 +78,14 @@ fn devices(out: &mut String, report: &Report) {
         let _ = writeln!(out, " {:.1} |", d.seconds);
     }
     for d in &report.devices {
+        if let Some(fault) = d.device.properties.get("planted-fault") {
+            let _ = writeln!(
+                out,
+                "\n{} ran with the planted fault {}: a test of the suite, not of the device.",
+                escape(&d.device.id),
+                code(fault)
+            );
+        }
         for model in &d.models {
             let tokens =
                 if model.tokens_match { "equal to the golden ones" } else { "**DIFFER from the golden ones**" };

@@ -195,6 +195,7 @@ fn html_escapes_what_a_report_says_and_lists_every_failure() {
         assert!(page.contains(&format!("id=\"{anchor}\"")), "{anchor}");
     }
     assert!(page.contains("href=\"#result-0-8\""), "the cell of mul links its worst result");
+    assert!(page.contains(", by kernel</h3>"));
 }
 
 #[test]

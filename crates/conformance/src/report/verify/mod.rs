@@ -21,7 +21,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::{Report, ReportError, SCHEMA_VERSION};
+use super::{Report, ReportError, SCHEMA_VERSION, Verdict};
 use crate::runner::{Item, Kernels, Options, select};
 
 /// Something in a report that contradicts something else.
@@ -54,6 +54,8 @@ pub struct VerifyOptions {
 pub struct Verification {
     /// Every contradiction, in the order of the document.
     pub problems: Vec<Problem>,
+    /// What the report says of itself: a run that failed can be told truly.
+    pub verdict: Verdict,
     /// Results of the report.
     pub results: usize,
     /// Cases whose data and oracle were computed again.
@@ -97,8 +99,8 @@ pub fn verify(
             report.schema_version
         )));
     }
-    let mut found =
-        Verification { results: report.devices.iter().map(|d| d.results.len()).sum(), ..Default::default() };
+    let results = report.devices.iter().map(|d| d.results.len()).sum();
+    let mut found = Verification { verdict: report.verdict, results, ..Default::default() };
     document::check(&value, &report, &mut found);
     facts::check(&report, options.now.as_deref(), &mut found);
     parts::check(&report, &mut found);

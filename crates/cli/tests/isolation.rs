@@ -19,7 +19,10 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
 }
 
+/// The report of a run, which is consistent however the run ended.
 fn report_in(directory: &Path) -> Report {
+    let (code, out, err) = run(&["verify", "--deep", directory.join("report.json").to_str().unwrap()]);
+    assert_eq!(code, 0, "{out}{err}");
     Report::from_json(&std::fs::read_to_string(directory.join("report.json")).unwrap()).unwrap()
 }
 

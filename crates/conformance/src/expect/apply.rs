@@ -17,7 +17,8 @@ impl Expectations {
         let before: Vec<Status> = report.results.iter().map(|r| r.status).collect();
         for (entry, selector) in &self.entries {
             if Selector::matches(selector, &report.device) {
-                let outcome = judge(entry, &before, &mut report.results, today);
+                let expired = today > entry.expires.as_str();
+                let outcome = judge(entry, &before, &mut report.results, expired);
                 report.expectations.push(outcome);
             }
         }
@@ -25,9 +26,33 @@ impl Expectations {
     }
 }
 
+/// What the entries that `report` lists make of its results, computed again from the statuses that
+/// these have by themselves. Whether an entry had expired is taken from the report.
+///
+/// # Errors
+///
+/// The index of an entry that is not about this device, and why.
+pub(crate) fn apply_again(report: &DeviceReport) -> Result<DeviceReport, (usize, String)> {
+    let mut again = report.clone();
+    for result in &mut again.results {
+        if let Some(expected) = result.expectation.take() {
+            result.status = expected.actual;
+        }
+    }
+    let before: Vec<Status> = again.results.iter().map(|r| r.status).collect();
+    for (i, expectation) in again.expectations.iter_mut().enumerate() {
+        let entry = &expectation.entry;
+        let selector = Selector::parse(&entry.device).map_err(|e| (i, e))?;
+        if !selector.matches(&report.device) {
+            return Err((i, format!("'{}' is not about this device", entry.device)));
+        }
+        *expectation = judge(entry, &before, &mut again.results, expectation.expired);
+    }
+    Ok(again)
+}
+
 /// What becomes of one entry, given the statuses that the results have by themselves.
-fn judge(entry: &ExpectationEntry, before: &[Status], results: &mut [CaseResult], today: &str) -> ExpectationResult {
-    let expired = today > entry.expires.as_str();
+fn judge(entry: &ExpectationEntry, before: &[Status], results: &mut [CaseResult], expired: bool) -> ExpectationResult {
     let mut cases: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (i, result) in results.iter().enumerate() {
         let kernel = entry.kernel.is_empty() || glob_matches(&entry.kernel, &result.kernel);

@@ -12,6 +12,8 @@ mod file;
 
 use std::fmt;
 
+pub(crate) use apply::apply_again;
+
 use crate::report::ExpectationEntry;
 use device::Selector;
 

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Suite, Verification, of_device, of_result};
+use super::{Suite, Verification, of_device, of_result, parts};
 use crate::Level;
 use crate::report::{CaseResult, Report, Status, Summary};
 use crate::runner::{DECOMPOSITION, Item, Options, case_list_hash, is_sampled};
@@ -45,9 +45,8 @@ pub(super) fn check(report: &Report, suite: &Suite<'_>, found: &mut Verification
     }
     for (d, device) in report.devices.iter().enumerate() {
         check_device(d, &device.results, suite, report.kernel.is_some(), found);
-        if crate::profiles::of_run(&suite.run, suite.items, &device.results) != device.profiles {
-            found.problem(of_device(d, "profiles"), "they do not follow from the results");
-        }
+        parts::profiles(d, device, suite, found);
+        parts::groups(d, device, suite, found);
         let counted = Summary::of(&device.results);
         if counted != device.summary {
             let message = format!("the report counts {:?}, its results are {counted:?}", device.summary);

@@ -1,16 +1,18 @@
 //! The parts of a device's report that sum results up: models, profiles, groups of an isolated run,
 //! and expectations.
 
-use super::{Verification, of_device};
+use std::collections::HashSet;
+
+use super::list::effective;
+use super::{Suite, Verification, of_device, of_result};
+use crate::expect::apply_again;
 use crate::fingerprint::Fingerprint;
-use crate::report::{DeviceReport, Number, ProfileVerdict, Report, Status};
+use crate::report::{CaseResult, DeviceReport, ExpectationResult, Number, ProfileResult, Report, Status};
 
 pub(super) fn check(report: &Report, found: &mut Verification) {
     for (d, device) in report.devices.iter().enumerate() {
         models(d, device, found);
-        profiles(d, device, found);
-        groups(d, device, report.kernel.is_some(), found);
-        expectations(d, device, found);
+        expectations(d, device, report.date.as_deref(), found);
         if let Some(fingerprint) = &device.fingerprint {
             let hash = Fingerprint::of(fingerprint.traits.clone()).hash;
             if hash != fingerprint.hash {
@@ -32,68 +34,112 @@ fn models(d: usize, device: &DeviceReport, found: &mut Verification) {
     }
 }
 
-fn profiles(d: usize, device: &DeviceReport, found: &mut Verification) {
-    for (i, p) in device.profiles.iter().enumerate() {
-        let path = of_device(d, &format!("profiles[{i}]"));
-        let counted = p.passed + p.failed + p.unsupported + p.missing;
-        if counted != p.cases {
-            found.problem(format!("{path}.cases"), format!("{}, and {counted} are counted", p.cases));
-        }
-        let passes = p.cases > 0 && p.passed == p.cases;
-        if passes != (p.verdict == ProfileVerdict::Pass) {
-            let message = format!("{}, and {} of {} cases passed", p.verdict.name(), p.passed, p.cases);
-            found.problem(format!("{path}.verdict"), message);
-        }
-        if device.profiles[..i].iter().any(|other| other.name == p.name) {
-            found.problem(format!("{path}.name"), format!("a second profile '{}'", p.name));
-        }
+/// Each profile again: its list from this program, its counts and verdict from the results.
+pub(super) fn profiles(d: usize, device: &DeviceReport, suite: &Suite<'_>, found: &mut Verification) {
+    let due = crate::profiles::of_run(&suite.run, suite.items, &device.results);
+    let names = |profiles: &[ProfileResult]| profiles.iter().map(|p| p.name.clone()).collect::<Vec<_>>().join(", ");
+    let (has, should) = (names(&device.profiles), names(&due));
+    if has != should {
+        let message = format!("'{has}', a run like this one is about '{should}'");
+        return found.problem(of_device(d, "profiles"), message);
+    }
+    for (i, (is, should)) in device.profiles.iter().zip(&due).enumerate() {
+        let mut at = |field: &str, is: &str, should: &str| {
+            if is != should {
+                let path = of_device(d, &format!("profiles[{i}].{field}"));
+                found.problem(path, format!("'{is}', the results of its cases make it '{should}'"));
+            }
+        };
+        at("list_hash", &is.list_hash, &should.list_hash);
+        at("verdict", is.verdict.name(), should.verdict.name());
+        let counts = |p: &ProfileResult| {
+            format!("{} passed, {} failed, {} unsupported, {} missing", p.passed, p.failed, p.unsupported, p.missing)
+        };
+        at("cases", &is.cases.to_string(), &should.cases.to_string());
+        at("passed", &counts(is), &counts(should));
     }
 }
 
-fn groups(d: usize, device: &DeviceReport, one_kernel: bool, found: &mut Verification) {
+/// Each group against the results of its cases. Which groups there are follows from the list.
+pub(super) fn groups(d: usize, device: &DeviceReport, suite: &Suite<'_>, found: &mut Verification) {
     if device.groups.is_empty() {
         return;
     }
-    let cases: usize = device.groups.iter().map(|g| g.cases).sum();
-    // Cases without the only kernel that ran have no result.
-    if cases < device.summary.cases || (cases > device.summary.cases && !one_kernel) {
-        let message = format!("{cases} cases in groups, {} in all", device.summary.cases);
-        found.problem(of_device(d, "groups"), message);
+    let due = crate::isolate::groups(suite.items.iter().map(|item| (item.id(), item.family())));
+    let named =
+        |groups: &[(&str, usize)]| groups.iter().map(|(n, c)| format!("{n} ({c})")).collect::<Vec<_>>().join(", ");
+    let has: Vec<(&str, usize)> = device.groups.iter().map(|g| (g.name.as_str(), g.cases)).collect();
+    let should: Vec<(&str, usize)> = due.iter().map(|g| (g.name.as_str(), g.cases.len())).collect();
+    if has != should {
+        let message = format!("{}; the cases make the groups {}", named(&has), named(&should));
+        return found.problem(of_device(d, "groups"), message);
     }
-    let complete = device.groups.iter().all(|g| g.outcome.is_completed());
-    if complete && device.results.iter().any(|r| r.status == Status::NotRun) {
-        found.problem(of_device(d, "groups"), "every group is completed, and a case did not run");
-    }
-    for (i, group) in device.groups.iter().enumerate() {
-        if group.outcome.is_completed() && !group.during.is_empty() {
-            let message = format!("completed, and ended during {}", group.during);
-            found.problem(of_device(d, &format!("groups[{i}].outcome")), message);
+    for (i, (group, cases)) in device.groups.iter().zip(&due).enumerate() {
+        let cases: HashSet<&str> = cases.cases.iter().map(String::as_str).collect();
+        let of_group = || device.results.iter().filter(|r| cases.contains(r.id.as_str()));
+        let mut at = |field: &str, message: String| {
+            found.problem(of_device(d, &format!("groups[{i}].{field}")), message);
+        };
+        let completed = group.outcome.is_completed();
+        if completed && !(group.during.is_empty() && group.detail.is_empty()) {
+            at("outcome", format!("completed, and ended early: {} {}", group.during, group.detail));
+        }
+        if !completed && group.detail.is_empty() {
+            at("detail", format!("{} without a reason", group.outcome));
+        }
+        if completed && of_group().any(|r| effective(r) == Status::NotRun) {
+            at("outcome", "completed, and a case did not run".into());
+        }
+        let broke = |r: &CaseResult| r.id == group.during && effective(r) == Status::Error;
+        if !group.during.is_empty() && !of_group().any(broke) {
+            at("during", format!("the worker ended during '{}', which is no error", group.during));
         }
     }
 }
 
-fn expectations(d: usize, device: &DeviceReport, found: &mut Verification) {
-    for (i, expectation) in device.expectations.iter().enumerate() {
-        let of = |status: Status| {
-            let decided = |r: &&crate::CaseResult| {
-                r.status == status && r.expectation.as_ref().is_some_and(|e| e.entry == expectation.entry)
+/// What the entries make of the results, computed again.
+fn expectations(d: usize, device: &DeviceReport, now: Option<&str>, found: &mut Verification) {
+    for (i, e) in device.expectations.iter().enumerate() {
+        // The day may have changed during the run, before which an entry was still good.
+        let day = now.and_then(|date| date.get(..10));
+        if let Some(day) = day.filter(|&day| e.expired && day <= e.entry.expires.as_str()) {
+            let message = format!("true on {day}, and the last day is {}", e.entry.expires);
+            found.problem(of_device(d, &format!("expectations[{i}].expired")), message);
+        }
+        let over = day.filter(|&day| !e.expired && day > e.entry.expires.as_str());
+        if let Some(day) = over.filter(|_| !began_the_day_before(now, device.seconds)) {
+            let message = format!("false on {day}, and the last day was {}", e.entry.expires);
+            found.problem(of_device(d, &format!("expectations[{i}].expired")), message);
+        }
+    }
+    let again = match apply_again(device) {
+        Ok(again) => again,
+        Err((i, why)) => return found.problem(of_device(d, &format!("expectations[{i}].entry.device")), why),
+    };
+    for (i, (is, should)) in device.expectations.iter().zip(&again.expectations).enumerate() {
+        if is != should {
+            let counts = |e: &ExpectationResult| {
+                format!("{} cases, {} met, {} unexpected passes", e.cases, e.met, e.unexpected_passes)
             };
-            device.results.iter().filter(decided).count()
-        };
-        let (met, unexpected) = (of(Status::ExpectedFail), of(Status::UnexpectedPass));
-        if met > expectation.met || unexpected != expectation.unexpected_passes {
-            let message = format!(
-                "{} met and {} unexpected passes, the results have {met} and {unexpected}",
-                expectation.met, expectation.unexpected_passes
-            );
+            let message = format!("{}; the results make it {}", counts(is), counts(should));
             found.problem(of_device(d, &format!("expectations[{i}]")), message);
         }
     }
-    for (i, result) in device.results.iter().enumerate() {
-        let Some(used) = &result.expectation else { continue };
-        if !device.expectations.iter().any(|e| e.entry == used.entry) {
-            let message = format!("the report lists no expectation of line {}", used.entry.line);
-            found.problem(super::of_result(d, i, "expectation"), message);
+    for (i, (is, should)) in device.results.iter().zip(&again.results).enumerate() {
+        if is.status != should.status || is.expectation != should.expectation {
+            let message = format!("{}, the expectations make it {}", is.status.name(), should.status.name());
+            found.problem(of_result(d, i, "expectation"), message);
         }
+    }
+}
+
+/// Whether a run of so many seconds that ended at `date`, or whose report waited for other devices,
+/// can have begun on the day before.
+fn began_the_day_before(date: Option<&str>, seconds: f64) -> bool {
+    const HOUR: f64 = 3600.0;
+    let part = |range: std::ops::Range<usize>| date.and_then(|d| d.get(range)).and_then(|t| t.parse::<f64>().ok());
+    match (part(11..13), part(14..16)) {
+        (Some(hours), Some(minutes)) => hours * HOUR + minutes * 60.0 < seconds + HOUR,
+        _ => true,
     }
 }

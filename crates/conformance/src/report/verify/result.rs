@@ -1,5 +1,7 @@
 //! Each result on its own: its fields against its case, and its status against its numbers.
 
+use unisono_core::DType;
+
 use super::list::effective;
 use super::{Suite, Verification, of_result};
 use crate::CaseClass;
@@ -33,10 +35,9 @@ pub(super) fn check(report: &Report, suite: &Suite<'_>, found: &mut Verification
 
 /// The fields that repeat what the case says.
 fn identity(item: &Item, result: &CaseResult, at: &mut dyn FnMut(&str, String)) {
-    let (family, dtype, informative) = match item {
-        Item::Case(case) => (case.family, case.dtype.name(), case.class == CaseClass::Informative),
-        _ => ("program", "f32", false),
-    };
+    let family = item.family();
+    let (dtype, class) = item.facts().unwrap_or((DType::F32, CaseClass::Counted));
+    let (dtype, informative) = (dtype.name(), class == CaseClass::Informative);
     if result.family != family {
         at("family", format!("'{}', the case is of family '{family}'", result.family));
     }

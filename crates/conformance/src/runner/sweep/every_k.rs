@@ -23,8 +23,8 @@ use crate::runner::exec::{download, finish, upload};
 const COLUMNS: usize = 3;
 /// Products in one submission.
 const BATCH: usize = 256;
-/// Up to here kernels that are not selected run every size, too (an eighth of it with other types and
-/// more rows: tiles of kernels for many rows compute much that is thrown away).
+/// Up to here the selected kernel runs every size with one row (others an eighth of it: tiles of
+/// kernels for many rows compute much that is thrown away).
 const DENSE: usize = 4096;
 
 /// The products of one weight type with one number of rows.
@@ -82,15 +82,17 @@ impl EveryK {
         OpDesc::new(Op::MatMul, vec![a, b], vec![TensorDesc::contiguous(DType::F32, &[self.m, COLUMNS])?])
     }
 
-    /// The sizes to run, growing: every one on the selected kernel of one row; on others every small
-    /// one, and those around powers of two and multiples of every tile's depth.
+    /// The sizes to run, growing. With f32 weights along k and one row the selected kernel runs every
+    /// one; else every small one and those around powers of two, as far as is quick. The exhaustive
+    /// level leaves none out.
     pub(crate) fn lengths(&self, selected: bool) -> Vec<usize> {
-        let edge = |k: usize| [k - 1, k, k + 1].iter().any(|k| k.is_power_of_two() || k.is_multiple_of(4096));
-        let selected = selected && self.m == 1;
-        let all = self.everything || (selected && self.along_k) || self.weight.is_block();
-        let dense = if selected || (self.m == 1 && self.weight == DType::F32) { DENSE } else { DENSE / 8 };
+        let one_row = selected && self.m == 1;
+        let all = self.everything || (one_row && self.along_k && self.weight == DType::F32);
+        let (dense, most) = if one_row { (DENSE, MOST_K) } else { (DENSE / 8, MOST_K / 4) };
+        let block = self.block();
+        let edge = |k: usize| [k - block, k, k + block].iter().any(|k| k.is_power_of_two()) && k <= most + block;
         let runs = |k: &usize| all || *k <= dense || edge(*k);
-        (self.from..=self.to).filter(|k| k.is_multiple_of(self.block())).filter(runs).collect()
+        (self.from..=self.to).filter(|k| k.is_multiple_of(block)).filter(runs).collect()
     }
 
     fn data(&self) -> Result<Data> {

@@ -25,7 +25,7 @@ const COLUMNS: usize = 3;
 const BATCH: usize = 256;
 /// Up to here the selected kernel runs every size with one row (others an eighth of it: tiles of
 /// kernels for many rows compute much that is thrown away).
-const DENSE: usize = 4096;
+const DENSE: usize = 1024;
 
 /// The products of one weight type with one number of rows.
 #[derive(Clone, Debug)]
@@ -88,7 +88,7 @@ impl EveryK {
     pub(crate) fn lengths(&self, selected: bool) -> Vec<usize> {
         let one_row = selected && self.m == 1;
         let all = self.everything || (one_row && self.along_k && self.weight == DType::F32);
-        let (dense, most) = if one_row { (DENSE, MOST_K) } else { (DENSE / 8, MOST_K / 4) };
+        let (dense, most) = if one_row { (DENSE, MOST_K) } else { (DENSE / 8, MOST_K / 16) };
         let block = self.block();
         let edge = |k: usize| [k - block, k, k + block].iter().any(|k| k.is_power_of_two()) && k <= most + block;
         let runs = |k: &usize| all || *k <= dense || edge(*k);

@@ -1,7 +1,7 @@
 //! Isolation: the suite in worker processes, so that a driver that crashes, hangs or loses its
 //! device costs a case and not the run.
 //!
-//! The cases of a run are split into [groups](groups) by family, and each group runs in a process of
+//! The cases of a run are split into [groups] by family, and each group runs in a process of
 //! its own, one after the other. The supervisor writes the job to the worker's standard input and
 //! reads JSON lines from its standard output (see [`Message`]); standard error is kept for the
 //! report. A worker that ends early, says nothing for too long or uses up the time of its group is

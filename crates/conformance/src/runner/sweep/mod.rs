@@ -35,30 +35,10 @@ enum Kind {
     Patterns(Patterns),
 }
 
-/// Weights whose sums are swept.
-const WEIGHTS: [DType; 16] = [
-    DType::F32,
-    DType::F16,
-    DType::BF16,
-    DType::Q4_0,
-    DType::Q4_1,
-    DType::Q5_0,
-    DType::Q5_1,
-    DType::Q8_0,
-    DType::Q2K,
-    DType::Q3K,
-    DType::Q4K,
-    DType::Q5K,
-    DType::Q6K,
-    DType::Iq4Nl,
-    DType::Iq4Xs,
-    DType::Mxfp4,
-];
-
 /// Every sweep of every level, in a fixed order.
 pub(crate) fn all() -> Vec<Sweep> {
     let mut sweeps = Vec::new();
-    for weight in WEIGHTS {
+    for weight in [DType::F32, DType::F16, DType::BF16].into_iter().chain(DType::BLOCKS) {
         let layouts: &[(bool, &str)] = if weight.is_block() { &[(true, "nt")] } else { &[(true, "nt"), (false, "nn")] };
         for (m, &(along_k, layout)) in [1, 9].into_iter().flat_map(|m| layouts.iter().map(move |l| (m, l))) {
             for (name, level) in [("every_k", Level::Full), ("every_k_and_kernel", Level::Exhaustive)] {

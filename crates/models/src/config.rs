@@ -1,16 +1,16 @@
 //! `config.json` of a Llama checkpoint in the Hugging Face layout.
 //!
 //! The file is read into a lenient mirror of what is published (fields come and go between
-//! versions of `transformers`), then checked once and turned into [`LlamaConfig`], which holds only
+//! versions of `transformers`), then checked once and turned into [`ModelConfig`], which holds only
 //! values that the rest of the crate may rely on. Whatever would change the computation and is not
 //! implemented is refused by name: a model must not load and quietly compute something else.
 
 use serde::Deserialize;
 use unisono_core::{Error, Result};
 
-/// What a Llama model looks like. Made by [`LlamaConfig::from_json`]; every value is checked.
+/// What a Llama model looks like. Made by [`ModelConfig::from_json`]; every value is checked.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LlamaConfig {
+pub struct ModelConfig {
     /// Width of the residual stream.
     pub hidden_size: usize,
     /// Width inside the feed-forward network.
@@ -109,9 +109,9 @@ impl TokenIds {
     }
 }
 
-impl LlamaConfig {
+impl ModelConfig {
     /// Parses and checks `config.json`. The error names the field and what is wrong with it.
-    pub fn from_json(json: &[u8]) -> Result<LlamaConfig> {
+    pub fn from_json(json: &[u8]) -> Result<ModelConfig> {
         let raw: RawConfig = serde_json::from_slice(json).map_err(|e| Error::invalid(format!("config.json: {e}")))?;
         check_architecture(&raw)?;
         let parameters = raw.rope_parameters.unwrap_or_default();
@@ -129,7 +129,7 @@ impl LlamaConfig {
                 raw.hidden_size
             )));
         }
-        let config = LlamaConfig {
+        let config = ModelConfig {
             hidden_size: raw.hidden_size,
             intermediate_size: raw.intermediate_size,
             num_hidden_layers: raw.num_hidden_layers,

@@ -9,33 +9,21 @@
 //! results of an independent implementation.
 #![forbid(unsafe_code)]
 
+mod arch;
+mod check;
 mod config;
-mod detokenizer;
-mod embedded;
-mod generate;
-mod goldens;
-mod llama;
+mod engine;
+mod formats;
 mod model;
 mod rope;
-mod session;
-mod source;
 mod tokenizer;
-mod verify;
-mod wait;
-mod weights;
 
-pub use config::{LlamaConfig, RopeScaling};
-pub use detokenizer::Detokenizer;
+pub use check::{Golden, Goldens, PromptResult, Verification, goldens, tiny_llama, verify_async, verify_source_async};
 #[cfg(not(target_family = "wasm"))]
-pub use embedded::verify;
-pub use embedded::{goldens, tiny_llama, verify_async};
-pub use generate::{GenerateOptions, Generation, StopReason};
-pub use goldens::{Golden, Goldens};
+pub use check::{verify, verify_source};
+pub use config::{ModelConfig, RopeScaling};
+pub use engine::{GenerateOptions, Generation, Session, StopReason};
+pub use formats::Source;
 pub use model::{Model, ModelOptions};
 pub use rope::{RopeTables, rope_tables};
-pub use session::Session;
-pub use source::Source;
-pub use tokenizer::Tokenizer;
-#[cfg(not(target_family = "wasm"))]
-pub use verify::verify_source;
-pub use verify::{PromptResult, Verification, verify_source_async};
+pub use tokenizer::{Detokenizer, Tokenizer};

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use unisono_core::{DType, Device, Error, Result};
 
-use crate::config::LlamaConfig;
-use crate::llama::Llama;
-use crate::session::Session;
-use crate::source::Source;
+use crate::arch::{self, Decoder};
+use crate::config::ModelConfig;
+use crate::engine::Session;
+use crate::formats::{Source, Weights};
 use crate::tokenizer::Tokenizer;
-use crate::weights::Weights;
 
 /// How a model is run.
 #[derive(Clone, Debug)]
@@ -38,9 +37,9 @@ pub struct Model {
 struct Shared {
     name: String,
     device: Device,
-    config: LlamaConfig,
+    config: ModelConfig,
     tokenizer: Option<Tokenizer>,
-    llama: Llama,
+    decoder: Box<dyn Decoder>,
     context_len: usize,
     cache_dtype: DType,
     prefill_chunk: usize,
@@ -50,7 +49,7 @@ impl Model {
     /// Checks a checkpoint and puts its weights on `device` as they are stored (f32, f16 or bf16;
     /// activations are f32). The error names the file, and the tensor or field.
     pub fn load(device: &Device, source: &Source, options: &ModelOptions) -> Result<Model> {
-        let config = LlamaConfig::from_json(&source.config)?;
+        let config = ModelConfig::from_json(&source.config)?;
         let context_len = options.context_len.unwrap_or_else(|| config.max_position_embeddings.min(4096));
         if context_len == 0 || context_len > config.max_position_embeddings {
             let most = config.max_position_embeddings;
@@ -62,7 +61,7 @@ impl Model {
         }
         let tokenizer = source.tokenizer.as_deref().map(Tokenizer::from_bytes).transpose()?;
         let weights = Weights::open(source)?;
-        let llama = Llama::load(device, &config, &weights, context_len)?;
+        let decoder = arch::load_decoder(device, &config, &weights, context_len)?;
         let prefill_chunk = options.prefill_chunk.clamp(1, context_len).next_power_of_two();
         Ok(Model {
             shared: Arc::new(Shared {
@@ -70,7 +69,7 @@ impl Model {
                 device: device.clone(),
                 config,
                 tokenizer,
-                llama,
+                decoder,
                 context_len,
                 cache_dtype: options.cache_dtype,
                 prefill_chunk,
@@ -89,13 +88,13 @@ impl Model {
     }
 
     /// What it looks like.
-    pub fn config(&self) -> &LlamaConfig {
+    pub fn config(&self) -> &ModelConfig {
         &self.shared.config
     }
 
     /// Number of weights, tied ones once.
     pub fn parameters(&self) -> u64 {
-        self.shared.llama.parameters()
+        self.shared.decoder.parameters()
     }
 
     /// Longest context of a session, in tokens.
@@ -114,8 +113,8 @@ impl Model {
         tokenizer.ok_or_else(|| Error::invalid(format!("the model {} has no tokenizer.json", self.shared.name)))
     }
 
-    pub(crate) fn llama(&self) -> &Llama {
-        &self.shared.llama
+    pub(crate) fn decoder(&self) -> &dyn Decoder {
+        &*self.shared.decoder
     }
 
     pub(crate) fn cache_dtype(&self) -> DType {

@@ -5,7 +5,7 @@
 
 use std::f64::consts::PI;
 
-use crate::config::LlamaConfig;
+use crate::config::ModelConfig;
 
 /// Tables of shape `[rows, head_dim / 2]`, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +18,7 @@ pub struct RopeTables {
 
 /// The tables for positions `0..rows`: frequency `i` of a head is `theta^(−2i / head_dim)`
 /// (Su et al. 2021), rescaled as the configuration says.
-pub fn rope_tables(config: &LlamaConfig, rows: usize) -> RopeTables {
+pub fn rope_tables(config: &ModelConfig, rows: usize) -> RopeTables {
     let frequencies = frequencies(config);
     let mut tables = RopeTables { cos: Vec::new(), sin: Vec::new() };
     for position in 0..rows {
@@ -31,7 +31,7 @@ pub fn rope_tables(config: &LlamaConfig, rows: usize) -> RopeTables {
     tables
 }
 
-fn frequencies(config: &LlamaConfig) -> Vec<f64> {
+fn frequencies(config: &ModelConfig) -> Vec<f64> {
     let pairs = config.head_dim / 2;
     let plain = (0..pairs).map(|i| config.rope_theta.powf(-2.0 * i as f64 / config.head_dim as f64));
     let Some(scaling) = config.rope_scaling else { return plain.collect() };

@@ -1,15 +1,15 @@
 //! `config.json` and the rotary tables.
 
-use unisono_models::{LlamaConfig, rope_tables};
+use unisono_models::{ModelConfig, rope_tables};
 
 use crate::tiny;
 
-fn parse(json: &str) -> Result<LlamaConfig, String> {
-    LlamaConfig::from_json(json.as_bytes()).map_err(|e| e.to_string())
+fn parse(json: &str) -> Result<ModelConfig, String> {
+    ModelConfig::from_json(json.as_bytes()).map_err(|e| e.to_string())
 }
 
 /// A minimal configuration with fields replaced or (with `null`) left out.
-fn with(changes: &[(&str, serde_json::Value)]) -> Result<LlamaConfig, String> {
+fn with(changes: &[(&str, serde_json::Value)]) -> Result<ModelConfig, String> {
     let mut config = serde_json::json!({
         "architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 96,
         "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 100,

@@ -11,7 +11,7 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use unisono_core::{DType, Device, Error, Result, Tensor};
 
-use crate::source::{Data, Shard, Source};
+use crate::formats::source::{Data, Shard, Source};
 
 /// Largest header that is read, as in the `safetensors` crate.
 const MAX_HEADER: u64 = 100_000_000;
@@ -126,7 +126,7 @@ impl Data {
             }
             #[cfg(not(target_family = "wasm"))]
             Data::File(path) => {
-                let (bytes, size) = crate::source::read_range(path, start, len)?;
+                let (bytes, size) = crate::formats::source::read_range(path, start, len)?;
                 Ok((Cow::Owned(bytes), size))
             }
         }

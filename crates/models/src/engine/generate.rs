@@ -6,8 +6,8 @@ use std::time::Duration;
 use unisono_core::{Error, Result};
 use web_time::Instant;
 
-use crate::detokenizer::Detokenizer;
-use crate::session::Session;
+use crate::engine::session::Session;
+use crate::tokenizer::Detokenizer;
 
 /// How text is generated.
 #[derive(Clone, Debug)]
@@ -128,7 +128,7 @@ impl Session {
         options: &GenerateOptions,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generation> {
-        crate::wait::block_on(self.generate_async(prompt, options, on_text))
+        crate::engine::wait::block_on(self.generate_async(prompt, options, on_text))
     }
 }
 

@@ -1,6 +1,10 @@
 //! Text to tokens and back, by the `tokenizers` crate and a checkpoint's `tokenizer.json`.
 
+mod detokenizer;
+
 use unisono_core::{Error, Result};
+
+pub use detokenizer::Detokenizer;
 
 /// The tokenizer of a model.
 #[derive(Clone, Debug)]
@@ -25,7 +29,7 @@ impl Tokenizer {
     }
 
     /// The text of tokens, without special ones. Incomplete UTF-8 becomes U+FFFD; use
-    /// [`Detokenizer`](crate::Detokenizer) for a stream.
+    /// [`Detokenizer`] for a stream.
     pub fn decode(&self, tokens: &[u32]) -> Result<String> {
         self.inner.decode(tokens, true).map_err(|e| Error::invalid(format!("cannot decode {tokens:?}: {e}")))
     }

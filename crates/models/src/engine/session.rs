@@ -10,9 +10,10 @@ use std::collections::HashMap;
 
 use unisono_core::{Captured, DType, Error, Result, Tensor, TensorDesc};
 
-use crate::llama::{LayerCache, Llama, StepInputs};
+use crate::engine::cache::KvCache;
+use crate::engine::step::StepInputs;
+use crate::engine::wait::fetch;
 use crate::model::Model;
-use crate::wait::fetch;
 
 /// Smallest padded chunk; a single token has a step of its own.
 const MIN_CHUNK: usize = 8;
@@ -24,7 +25,7 @@ const MIN_CHUNK: usize = 8;
 #[derive(Debug)]
 pub struct Session {
     model: Model,
-    cache: Vec<LayerCache>,
+    cache: KvCache,
     len: usize,
     steps: HashMap<(usize, Want), Step>,
 }
@@ -52,7 +53,7 @@ struct Step {
 
 impl Session {
     pub(crate) fn new(model: &Model) -> Result<Session> {
-        let cache = Llama::cache(model.device(), model.config(), model.context_len(), model.cache_dtype())?;
+        let cache = KvCache::new(model.device(), model.config(), model.context_len(), model.cache_dtype())?;
         Ok(Session { model: model.clone(), cache, len: 0, steps: HashMap::new() })
     }
 
@@ -180,19 +181,23 @@ impl Session {
 }
 
 impl Step {
-    fn capture(model: &Model, cache: &[LayerCache], n: usize, want: Want) -> Result<Step> {
-        let (device, llama, config) = (model.device(), model.llama(), model.config());
+    fn capture(model: &Model, cache: &KvCache, n: usize, want: Want) -> Result<Step> {
+        let (device, decoder) = (model.device(), model.decoder());
         let packed = TensorDesc::contiguous(DType::U32, &[StepInputs::packed_len(n)])?;
         let mut shape = None;
         let captured = device.capture(&[packed], |inputs| {
             let [packed] = inputs else { return Err(Error::internal("a step has one input")) };
             let step = StepInputs::unpack(packed, n)?;
-            let hidden = llama.hidden(config, &step, cache)?;
+            let hidden = decoder.hidden(&step, cache)?;
+            let row_logits = || {
+                let row = if n == 1 { hidden.clone() } else { hidden.gather_rows(&step.row)? };
+                decoder.logits(&row)
+            };
             let output = match want {
                 Want::Nothing => return Ok(Vec::new()),
-                Want::Token => llama.row_logits(&hidden, &step)?.argmax(1)?,
-                Want::Logits => llama.row_logits(&hidden, &step)?,
-                Want::AllLogits => llama.all_logits(&hidden)?,
+                Want::Token => row_logits()?.argmax(1)?,
+                Want::Logits => row_logits()?,
+                Want::AllLogits => decoder.logits(&hidden)?,
             };
             shape = Some(*output.desc());
             Ok(vec![output])
@@ -211,26 +216,26 @@ fn floats(bytes: &[u8]) -> Vec<f32> {
 impl Session {
     /// [`prefill_async`](Self::prefill_async), waiting for the result.
     pub fn prefill(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
-        crate::wait::block_on(self.prefill_async(tokens))
+        crate::engine::wait::block_on(self.prefill_async(tokens))
     }
 
     /// [`prefill_token_async`](Self::prefill_token_async), waiting for the result.
     pub fn prefill_token(&mut self, tokens: &[u32]) -> Result<u32> {
-        crate::wait::block_on(self.prefill_token_async(tokens))
+        crate::engine::wait::block_on(self.prefill_token_async(tokens))
     }
 
     /// [`decode_async`](Self::decode_async), waiting for the result.
     pub fn decode(&mut self, token: u32) -> Result<Vec<f32>> {
-        crate::wait::block_on(self.decode_async(token))
+        crate::engine::wait::block_on(self.decode_async(token))
     }
 
     /// [`decode_token_async`](Self::decode_token_async), waiting for the result.
     pub fn decode_token(&mut self, token: u32) -> Result<u32> {
-        crate::wait::block_on(self.decode_token_async(token))
+        crate::engine::wait::block_on(self.decode_token_async(token))
     }
 
     /// [`all_logits_async`](Self::all_logits_async), waiting for the result.
     pub fn all_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
-        crate::wait::block_on(self.all_logits_async(tokens))
+        crate::engine::wait::block_on(self.all_logits_async(tokens))
     }
 }

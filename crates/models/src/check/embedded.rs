@@ -7,15 +7,15 @@
 
 use unisono_core::{Device, Result};
 
-use crate::goldens::Goldens;
-use crate::source::Source;
-use crate::verify::{Verification, verify_source_async};
+use super::goldens::Goldens;
+use super::verify::{Verification, verify_source_async};
+use crate::formats::Source;
 
-const CONFIG: &[u8] = include_bytes!("../assets/tiny-llama/config.json");
-const TOKENIZER: &[u8] = include_bytes!("../assets/tiny-llama/tokenizer.json");
-const WEIGHTS: &[u8] = include_bytes!("../assets/tiny-llama/model.safetensors");
-const GOLDENS: &[u8] = include_bytes!("../assets/tiny-llama/goldens.json");
-const GOLDEN_TENSORS: &[u8] = include_bytes!("../assets/tiny-llama/goldens.safetensors");
+const CONFIG: &[u8] = include_bytes!("../../assets/tiny-llama/config.json");
+const TOKENIZER: &[u8] = include_bytes!("../../assets/tiny-llama/tokenizer.json");
+const WEIGHTS: &[u8] = include_bytes!("../../assets/tiny-llama/model.safetensors");
+const GOLDENS: &[u8] = include_bytes!("../../assets/tiny-llama/goldens.json");
+const GOLDEN_TENSORS: &[u8] = include_bytes!("../../assets/tiny-llama/goldens.safetensors");
 
 /// The embedded model: f16 weights, a vocabulary of 1024 tokens, a context of 512.
 pub fn tiny_llama() -> Source {
@@ -37,5 +37,5 @@ pub async fn verify_async(device: &Device) -> Result<Verification> {
 /// [`verify_async`], waiting for the result.
 #[cfg(not(target_family = "wasm"))]
 pub fn verify(device: &Device) -> Result<Verification> {
-    crate::wait::block_on(verify_async(device))
+    crate::engine::wait::block_on(verify_async(device))
 }

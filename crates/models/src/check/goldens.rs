@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use unisono_core::{DType, Error, Result};
 
-use crate::source::Source;
-use crate::weights::Weights;
+use crate::formats::Source;
+use crate::formats::Weights;
 
 /// Golden results of a model, as written by `scripts/train_tiny_llama.py`.
 #[derive(Clone, Debug, PartialEq)]

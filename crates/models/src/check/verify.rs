@@ -27,13 +27,13 @@ use std::time::Duration;
 use unisono_core::{DType, Device, Error, Result};
 use web_time::Instant;
 
-use crate::config::LlamaConfig;
-use crate::generate::rate;
-use crate::goldens::{Golden, Goldens};
+use super::goldens::{Golden, Goldens};
+use crate::config::ModelConfig;
+use crate::engine::Session;
+use crate::engine::rate;
+use crate::formats::Source;
+use crate::formats::Weights;
 use crate::model::{Model, ModelOptions};
-use crate::session::Session;
-use crate::source::Source;
-use crate::weights::Weights;
 
 /// The constant of the bound.
 const C: f64 = 2.0;
@@ -87,7 +87,7 @@ impl Verification {
 }
 
 /// The bound of each logit, see the module's documentation: `[vocab]`.
-fn logit_bounds(source: &Source, config: &LlamaConfig) -> Result<Vec<f64>> {
+fn logit_bounds(source: &Source, config: &ModelConfig) -> Result<Vec<f64>> {
     let weights = Weights::open(source)?;
     let head = if config.tie_word_embeddings { "model.embed_tokens.weight" } else { "lm_head.weight" };
     let head = host_f32(&weights, head, &[config.vocab_size, config.hidden_size])?;
@@ -225,5 +225,5 @@ async fn verify_prompt(
 /// [`verify_source_async`], waiting for the result.
 #[cfg(not(target_family = "wasm"))]
 pub fn verify_source(device: &Device, source: &Source, goldens: &Goldens) -> Result<Verification> {
-    crate::wait::block_on(verify_source_async(device, source, goldens))
+    crate::engine::wait::block_on(verify_source_async(device, source, goldens))
 }

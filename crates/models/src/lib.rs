@@ -26,4 +26,4 @@ pub use engine::{GenerateOptions, Generation, Session, StopReason};
 pub use formats::Source;
 pub use model::{Model, ModelOptions};
 pub use rope::{RopeTables, rope_tables};
-pub use tokenizer::{Detokenizer, Tokenizer};
+pub use tokenizer::{Detokenizer, TokenType, Tokenizer, Vocabulary};

@@ -1,10 +1,12 @@
 //! Text to tokens and back, by the `tokenizers` crate and a checkpoint's `tokenizer.json`.
 
 mod detokenizer;
+mod vocabulary;
 
 use unisono_core::{Error, Result};
 
 pub use detokenizer::Detokenizer;
+pub use vocabulary::{TokenType, Vocabulary};
 
 /// The tokenizer of a model.
 #[derive(Clone, Debug)]

@@ -4,22 +4,33 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 
 use anyhow::{Context, Result};
-use unisono_models::{GenerateOptions, Model, ModelOptions, Source, tiny_llama};
+use clap::Args;
+use unisono_models::GenerateOptions;
 
+use crate::Outcome;
+use crate::load::ModelArguments;
 use crate::output::Usage;
-use crate::{GenerateArguments, Outcome};
+
+/// Arguments of `generate`.
+#[derive(Args)]
+pub(crate) struct GenerateArguments {
+    /// Text to continue.
+    #[arg(long)]
+    prompt: String,
+    #[command(flatten)]
+    model: ModelArguments,
+    /// Tokens to generate at most.
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    max_tokens: usize,
+}
 
 pub(crate) fn run(arguments: &GenerateArguments) -> Result<Outcome> {
     if arguments.max_tokens == 0 {
         return Err(Usage("--max-tokens is 0; at least one token is generated".into()).into());
     }
-    let source = match &arguments.model {
-        Some(directory) => Source::from_dir(directory)?,
-        None => tiny_llama(),
-    };
-    let device = unisono::open(&arguments.device)?;
-    eprintln!("{} on {} ({})", source.name(), device.info().name, device.info().api);
-    let model = Model::load(&device, &source, &ModelOptions::default())?;
+    let model = arguments.model.load()?;
+    let info = model.device().info();
+    eprintln!("{} on {} ({})", model.name(), info.name, info.api);
     let options = GenerateOptions { max_new_tokens: arguments.max_tokens, ..GenerateOptions::default() };
 
     let mut out = io::stdout().lock();

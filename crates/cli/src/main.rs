@@ -11,6 +11,8 @@ mod fingerprint;
 mod generate;
 mod isolate;
 mod job;
+mod load;
+mod logits;
 mod model;
 mod mutants;
 mod onnx;
@@ -67,7 +69,9 @@ enum Command {
     /// WGSL admits, on random cases.
     Soundness(soundness::SoundnessArguments),
     /// Generate text with a model.
-    Generate(GenerateArguments),
+    Generate(generate::GenerateArguments),
+    /// Print the logits of every position of a text given as tokens.
+    Logits(logits::LogitsArguments),
     /// Run cases for a check that started this process.
     #[command(hide = true)]
     Worker(isolate::WorkerArguments),
@@ -196,24 +200,6 @@ pub(crate) struct FingerprintArguments {
     pub(crate) details: bool,
 }
 
-/// Arguments of `generate`.
-#[derive(Args)]
-pub(crate) struct GenerateArguments {
-    /// Text to continue.
-    #[arg(long)]
-    pub(crate) prompt: String,
-    /// Device to run on.
-    #[arg(long, value_name = "NAME", env = "UNISONO_DEVICE", default_value = "auto")]
-    pub(crate) device: String,
-    /// Directory with config.json, model.safetensors and tokenizer.json; the embedded model if
-    /// absent.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) model: Option<PathBuf>,
-    /// Tokens to generate at most.
-    #[arg(long, value_name = "N", default_value_t = 128)]
-    pub(crate) max_tokens: usize,
-}
-
 /// Levels of the suite.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Level {
@@ -256,6 +242,7 @@ fn main() -> ExitCode {
         Some(Command::Replay(arguments)) => replay::run(&arguments),
         Some(Command::Soundness(arguments)) => soundness::run_command(&arguments),
         Some(Command::Generate(arguments)) => generate::run(&arguments),
+        Some(Command::Logits(arguments)) => logits::run(&arguments),
         Some(Command::Worker(arguments)) => isolate::work(&arguments),
     };
     match result {

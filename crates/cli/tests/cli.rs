@@ -105,3 +105,32 @@ fn a_check_writes_its_report_and_replays_a_case() {
     let (code, out, _) = run(&["check", "--device", "cpu", "--case", &first.id]);
     assert!(code == 0 && out.contains(&first.id), "{out}");
 }
+
+#[test]
+fn logits_of_every_position() {
+    let base = ["logits", "--device", "cpu", "--tokens", "0,5,9"];
+    let json = |more: &[&str]| {
+        let (code, out, err) = run(&[&base[..], &["--json"], more].concat());
+        assert_eq!(code, 0, "{out}{err}");
+        serde_json::from_str::<serde_json::Value>(&out).unwrap()
+    };
+    let found = json(&[]);
+    assert_eq!((found["model"].as_str(), found["device_id"].as_str()), (Some("tiny-llama"), Some("cpu")));
+    assert_eq!((&found["tokens"], &found["shape"]), (&serde_json::json!([0, 5, 9]), &serde_json::json!([3, 1024])));
+    let rows = found["logits"].as_array().unwrap();
+    assert_eq!((rows.len(), rows[2].as_array().unwrap().len()), (3, 1024));
+    // The cache rounds, so its type is seen in the last row and not in the first digits.
+    let (a, b) = (rows[2][7].as_f64().unwrap(), json(&["--cache-dtype", "bf16"])["logits"][2][7].as_f64().unwrap());
+    assert!(a != b && (a - b).abs() < 0.1, "{a} {b}");
+
+    let (code, out, _) = run(&base);
+    let logits: Vec<f64> = rows[2].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+    let best = (0..1024).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
+    let last = out.lines().rev().nth(1).unwrap();
+    assert!(code == 0 && last.contains(&format!("{best} ")), "{best}: {out}");
+
+    fails(&["logits", "--device", "cpu", "--tokens", "0,1024"], 2, &["1024 is outside the vocabulary"]);
+    fails(&["logits", "--device", "cpu", "--tokens", "x"], 2, &["--tokens"]);
+    fails(&["logits", "--device", "cpu"], 2, &["--tokens"]);
+    fails(&["logits", "--device", "cpu", "--tokens", "0", "--cache-dtype", "u32"], 2, &["bf16 are possible"]);
+}

@@ -55,5 +55,5 @@ impl ModelArguments {
 
 /// A checkpoint by its path.
 pub(crate) fn open(path: &Path) -> Result<Source> {
-    Ok(Source::from_dir(path)?)
+    Ok(Source::open(path)?)
 }

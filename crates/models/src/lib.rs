@@ -7,7 +7,7 @@
 //! embedded tiny Llama), [`Model::load`] puts its weights on a device, a [`Session`]
 //! holds the key-value cache of one conversation, and [`verify_source`] checks a device against golden
 //! results of an independent implementation.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod arch;
 mod check;
@@ -23,7 +23,7 @@ pub use check::{Golden, Goldens, PromptResult, Verification, goldens, tiny_llama
 pub use check::{verify, verify_source};
 pub use config::{ModelConfig, RopeScaling};
 pub use engine::{GenerateOptions, Generation, Session, StopReason};
-pub use formats::Source;
+pub use formats::{Source, StoredType, TensorInfo, gguf, safetensors};
 pub use model::{Model, ModelOptions};
 pub use rope::{RopeTables, rope_tables};
 pub use tokenizer::{Detokenizer, TokenType, Tokenizer, Vocabulary};

@@ -23,6 +23,7 @@ pub(crate) struct Llama {
     head: Tensor,
     cos: Tensor,
     sin: Tensor,
+    pairing: RopePairing,
     parameters: u64,
 }
 
@@ -79,7 +80,11 @@ impl Llama {
         let tables = rope_tables(config, context_len);
         let shape = [context_len, config.head_dim / 2];
         let (cos, sin) = (device.tensor(&tables.cos, &shape)?, device.tensor(&tables.sin, &shape)?);
-        Ok(Llama { config: config.clone(), embedding, layers, norm, head, cos, sin, parameters })
+        let pairing = match weights.conventions().rope_interleaved {
+            true => RopePairing::Interleaved,
+            false => RopePairing::HalfSplit,
+        };
+        Ok(Llama { config: config.clone(), embedding, layers, norm, head, cos, sin, pairing, parameters })
     }
 
     fn attention(&self, i: usize, layer: &Layer, x: &Tensor, step: &StepInputs, cache: &KvCache) -> Result<Tensor> {
@@ -89,7 +94,7 @@ impl Llama {
         let positions = step.positions.unsqueeze(0)?;
         let rope = |t: &Tensor, heads: usize| {
             let t = t.reshape(&[1, n, heads, head_dim])?;
-            t.rope(&self.cos, &self.sin, &positions, RopePairing::HalfSplit)?.squeeze(0)
+            t.rope(&self.cos, &self.sin, &positions, self.pairing)?.squeeze(0)
         };
         let q = rope(&x.matmul_t(&layer.q)?, heads)?;
         let k = rope(&x.matmul_t(&layer.k)?, kv_heads)?;

@@ -1,35 +1,44 @@
-//! Where a checkpoint comes from: a directory, or bytes in memory.
+//! Where a checkpoint comes from: files, or bytes in memory.
 //!
-//! Directories exist on native targets only; everything else works from bytes, so that a browser
-//! can fetch a checkpoint itself. A directory is read tensor by tensor while the model loads: a
-//! large checkpoint never lies in host memory as a whole.
+//! Files exist on native targets only (`open.rs`); everything else works from bytes, so that a
+//! browser can fetch a checkpoint itself.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-#[cfg(not(target_family = "wasm"))]
-pub(crate) use files::read_range;
+use unisono_core::Result;
 
-/// A checkpoint in the Hugging Face layout, not loaded yet.
+use super::data::Data;
+use super::gguf::{self, Set};
+use super::safetensors::Index;
+use super::tensor::TensorInfo;
+use super::weights::Weights;
+use crate::tokenizer::Vocabulary;
+
+/// A checkpoint, not loaded yet: a GGUF model, or one in the layout of Hugging Face.
 #[derive(Clone, Debug)]
 pub struct Source {
     pub(crate) name: String,
+    /// `config.json`; for a GGUF model, what it would be.
     pub(crate) config: Cow<'static, [u8]>,
     pub(crate) tokenizer: Option<Cow<'static, [u8]>>,
-    pub(crate) shards: Vec<Shard>,
+    /// The vocabulary of a GGUF model.
+    pub(crate) vocabulary: Option<Arc<Vocabulary>>,
+    pub(super) files: Files,
+}
+
+/// The files that hold the tensors.
+#[derive(Clone, Debug)]
+pub(super) enum Files {
+    Safetensors { shards: Vec<Shard>, index: Option<Index> },
+    Gguf(Arc<Set>),
 }
 
 /// One safetensors file.
 #[derive(Clone, Debug)]
-pub(crate) struct Shard {
-    pub(crate) name: String,
-    pub(crate) data: Data,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Data {
-    Bytes(Cow<'static, [u8]>),
-    #[cfg(not(target_family = "wasm"))]
-    File(std::path::PathBuf),
+pub(super) struct Shard {
+    pub(super) name: String,
+    pub(super) data: Data,
 }
 
 impl Source {
@@ -41,7 +50,29 @@ impl Source {
         weights: Vec<(String, Cow<'static, [u8]>)>,
     ) -> Source {
         let shards = weights.into_iter().map(|(name, bytes)| Shard { name, data: Data::Bytes(bytes) }).collect();
-        Source { name: name.into(), config: config.into(), tokenizer: None, shards }
+        let files = Files::Safetensors { shards, index: None };
+        Source { name: name.into(), config: config.into(), tokenizer: None, vocabulary: None, files }
+    }
+
+    /// From the bytes of a GGUF model: one file, or all parts of a split one in any order, each
+    /// with its name. Fails where a file is damaged, parts are missing or the architecture is not
+    /// supported.
+    pub fn from_gguf_bytes(name: impl Into<String>, files: Vec<(String, Cow<'static, [u8]>)>) -> Result<Source> {
+        let files = files.into_iter().map(|(name, bytes)| (name, Data::Bytes(bytes))).collect();
+        Source::from_gguf(name.into(), files)
+    }
+
+    pub(super) fn from_gguf(name: String, files: Vec<(String, Data)>) -> Result<Source> {
+        let set = Set::open(files)?;
+        let config = gguf::config_json(&set)?;
+        let vocabulary = gguf::vocabulary(set.metadata())?;
+        Ok(Source {
+            name,
+            config: config.into(),
+            tokenizer: None,
+            vocabulary: vocabulary.map(Arc::new),
+            files: Files::Gguf(Arc::new(set)),
+        })
     }
 
     /// With the content of `tokenizer.json`, which text needs and tokens do not.
@@ -51,97 +82,29 @@ impl Source {
         self
     }
 
-    /// What the model is called: the directory's name, or what was given.
+    /// With the index of a checkpoint in several safetensors files: loading checks that each tensor
+    /// is where it says.
+    #[must_use]
+    pub fn with_index(mut self, new: Index) -> Source {
+        if let Files::Safetensors { index, .. } = &mut self.files {
+            *index = Some(new);
+        }
+        self
+    }
+
+    /// What the model is called: the name of its directory or file, or what was given.
     pub fn name(&self) -> &str {
         &self.name
     }
-}
 
-#[cfg(not(target_family = "wasm"))]
-mod files {
-    //! The part that reads files.
-
-    use std::collections::{BTreeMap, BTreeSet};
-    use std::fs::File;
-    use std::io::{ErrorKind as IoErrorKind, Read, Seek, SeekFrom};
-    use std::path::{Component, Path};
-
-    use serde::Deserialize;
-    use unisono_core::{Error, Result};
-
-    use super::{Data, Shard, Source};
-
-    const SINGLE: &str = "model.safetensors";
-    const INDEX: &str = "model.safetensors.index.json";
-
-    #[derive(Deserialize)]
-    struct Index {
-        weight_map: BTreeMap<String, String>,
+    /// The vocabulary of a GGUF model, if it has one.
+    pub fn vocabulary(&self) -> Option<&Vocabulary> {
+        self.vocabulary.as_deref()
     }
 
-    impl Source {
-        /// From a directory with `config.json`, `tokenizer.json` (optional) and either
-        /// `model.safetensors` or `model.safetensors.index.json` and the files it names.
-        pub fn from_dir(dir: impl AsRef<Path>) -> Result<Source> {
-            let dir = dir.as_ref();
-            if !dir.is_dir() {
-                return Err(Error::invalid(format!("{} is not a directory", dir.display())));
-            }
-            let config = read(&dir.join("config.json"))?;
-            let tokenizer = dir.join("tokenizer.json");
-            let tokenizer = if tokenizer.exists() { Some(read(&tokenizer)?.into()) } else { None };
-            let full = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
-            let name = full.file_name().map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned());
-            let mut shards = Vec::new();
-            for file in shard_files(dir)? {
-                let path = dir.join(&file);
-                if !path.is_file() {
-                    return Err(Error::invalid(format!("{} does not exist", path.display())));
-                }
-                shards.push(Shard { name: file, data: Data::File(path) });
-            }
-            Ok(Source { name, config: config.into(), tokenizer, shards })
-        }
-    }
-
-    fn shard_files(dir: &Path) -> Result<Vec<String>> {
-        let index_path = dir.join(INDEX);
-        if !index_path.exists() {
-            return Ok(vec![SINGLE.to_owned()]);
-        }
-        let index: Index = serde_json::from_slice(&read(&index_path)?)
-            .map_err(|e| Error::invalid(format!("{}: {e}", index_path.display())))?;
-        let files: BTreeSet<String> = index.weight_map.into_values().collect();
-        for file in &files {
-            // A checkpoint must not make us read files outside its directory.
-            let mut parts = Path::new(file).components();
-            if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
-                let message = format!("{}: {file:?} is not a plain file name", index_path.display());
-                return Err(Error::invalid(message));
-            }
-        }
-        Ok(files.into_iter().collect())
-    }
-
-    fn read(path: &Path) -> Result<Vec<u8>> {
-        std::fs::read(path).map_err(|e| Error::invalid(format!("{}: {e}", path.display())))
-    }
-
-    /// `len` bytes of a file from `start`, and the file's size. A range that reaches over the end
-    /// is an error before anything is allocated.
-    pub(crate) fn read_range(path: &Path, start: u64, len: u64) -> Result<(Vec<u8>, u64)> {
-        let fail = |e: std::io::Error| Error::invalid(format!("{}: {e}", path.display()));
-        let mut file = File::open(path).map_err(fail)?;
-        let size = file.metadata().map_err(fail)?.len();
-        if start.checked_add(len).is_none_or(|end| end > size) {
-            return Err(fail(std::io::Error::new(
-                IoErrorKind::UnexpectedEof,
-                format!("{len} bytes from byte {start} are wanted, the file has {size}"),
-            )));
-        }
-        let mut bytes = vec![0; len as usize];
-        file.seek(SeekFrom::Start(start)).map_err(fail)?;
-        file.read_exact(&mut bytes).map_err(fail)?;
-        Ok((bytes, size))
+    /// Reads and checks the headers of all files, and lists their tensors: the name in the file,
+    /// the name of the file, and what is there.
+    pub fn tensors(&self) -> Result<Vec<(String, String, TensorInfo)>> {
+        Ok(Weights::open(self)?.into_list())
     }
 }

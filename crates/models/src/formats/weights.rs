@@ -1,142 +1,132 @@
-//! Tensors of safetensors files, checked and put on a device as they are stored.
+//! Tensors of a checkpoint, put on a device as they are stored.
 //!
-//! A file comes from a stranger: its header is read only after its length was compared with the
-//! file's, offsets and shapes are checked against each other before any byte is touched, and every
-//! error names the file and, where there is one, the tensor.
+//! Networks ask for tensors by their Hugging Face names and shapes, whatever the format is. Every
+//! error names the file and the tensor.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
-use safetensors::Dtype;
-use safetensors::tensor::{Metadata, TensorInfo};
 use unisono_core::{DType, Device, Error, Result, Tensor};
 
-use crate::formats::source::{Data, Shard, Source};
+use super::conventions::Conventions;
+use super::data::Data;
+use super::gguf::{self, Architecture, shown};
+use super::safetensors::Header;
+use super::source::{Files, Source};
+use super::tensor::TensorInfo;
 
-/// Largest header that is read, as in the `safetensors` crate.
-const MAX_HEADER: u64 = 100_000_000;
+/// What base models are called in front of their tensors. Checkpoints of the base model alone lack
+/// it, checkpoints of a model around it have it.
+const PREFIXES: [&str; 4] = ["model.", "transformer.", "bert.", "language_model."];
 
 /// The tensors of a checkpoint, not uploaded yet.
 #[derive(Debug)]
 pub(crate) struct Weights<'a> {
-    shards: Vec<OpenShard<'a>>,
-    /// Where each tensor is: an index into `shards`.
-    shard_of: HashMap<String, usize>,
-}
-
-#[derive(Debug)]
-struct OpenShard<'a> {
-    shard: &'a Shard,
-    metadata: Metadata,
-    /// Where the data begins, in bytes.
-    data_start: u64,
+    files: Vec<(&'a str, &'a Data)>,
+    /// Each tensor with the index of its file, by its name there.
+    tensors: BTreeMap<String, (usize, TensorInfo)>,
+    /// The names of a GGUF model.
+    naming: Option<Architecture>,
 }
 
 impl<'a> Weights<'a> {
     /// Reads the headers of all files.
     pub(crate) fn open(source: &'a Source) -> Result<Weights<'a>> {
-        let mut weights = Weights { shards: Vec::new(), shard_of: HashMap::new() };
-        for shard in &source.shards {
-            let opened = OpenShard::open(shard)?;
-            for name in opened.metadata.offset_keys() {
-                if let Some(other) = weights.shard_of.insert(name.clone(), weights.shards.len()) {
-                    let first = &weights.shards.get(other).map_or(shard, |s| s.shard).name;
-                    let message = format!("tensor {name} is in {first} and again in {}", shard.name);
-                    return Err(Error::invalid(message));
+        let mut weights = Weights { files: Vec::new(), tensors: BTreeMap::new(), naming: None };
+        match &source.files {
+            Files::Gguf(set) => {
+                weights.naming = Some(set.architecture);
+                for part in &set.parts {
+                    weights.add(&part.name, &part.data, part.file.tensors().clone())?;
                 }
             }
-            weights.shards.push(opened);
+            Files::Safetensors { shards, index } => {
+                for shard in shards {
+                    let header = Header::parse(&shard.name, shard.data.bytes()?)?;
+                    weights.add(&shard.name, &shard.data, header.into_tensors())?;
+                }
+                if let Some(index) = index {
+                    index.check(|tensor| weights.file_of(tensor))?;
+                }
+            }
         }
         Ok(weights)
     }
 
-    /// Uploads a floating-point tensor as stored. Fails where it is missing, of another shape or
-    /// of an element type that operations cannot read.
+    fn add(&mut self, name: &'a str, data: &'a Data, tensors: BTreeMap<String, TensorInfo>) -> Result<()> {
+        for (tensor, info) in tensors {
+            if let Some(other) = self.file_of(&tensor) {
+                let message = format!("tensor {} is in {other} and again in {name}", shown(&tensor));
+                return Err(Error::invalid(message));
+            }
+            self.tensors.insert(tensor, (self.files.len(), info));
+        }
+        self.files.push((name, data));
+        Ok(())
+    }
+
+    fn file_of(&self, tensor: &str) -> Option<&'a str> {
+        let (file, _) = self.tensors.get(tensor)?;
+        self.files.get(*file).map(|(name, _)| *name)
+    }
+
+    /// In what the tensors differ from those of Hugging Face besides their names.
+    pub(crate) fn conventions(&self) -> Conventions {
+        self.naming.map_or_else(Conventions::default, Architecture::conventions)
+    }
+
+    /// Whether there is a tensor of this Hugging Face name.
+    #[allow(dead_code, reason = "for networks with optional tensors")]
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    /// Uploads a floating-point tensor as stored, block formats included. Fails where it is
+    /// missing, of another shape or of an element type that operations cannot read.
     pub(crate) fn upload(&self, device: &Device, name: &str, shape: &[usize]) -> Result<Tensor> {
         let (dtype, bytes) = self.bytes(name, shape)?;
         device.tensor_from_bytes(dtype, &bytes, shape)
     }
 
     /// The element type and the bytes of a tensor of the given shape.
-    pub(crate) fn bytes(&self, name: &str, shape: &[usize]) -> Result<(DType, Cow<'_, [u8]>)> {
-        let found = self.shard_of.get(name).and_then(|&i| self.shards.get(i));
-        let Some((shard, info)) = found.and_then(|s| Some((s, s.metadata.info(name)?))) else {
-            let files: Vec<&str> = self.shards.iter().map(|s| s.shard.name.as_str()).collect();
-            return Err(Error::invalid(format!("tensor {name} is missing in {}", files.join(", "))));
+    pub(crate) fn bytes(&self, name: &str, shape: &[usize]) -> Result<(DType, Cow<'a, [u8]>)> {
+        let Some((tensor, index, info)) = self.find(name) else {
+            let files: Vec<&str> = self.files.iter().map(|(file, _)| *file).collect();
+            let also = self.naming.and_then(|naming| gguf::translate(naming, name));
+            let also = also.map_or_else(String::new, |also| format!(" (there {also})"));
+            return Err(Error::invalid(format!("tensor {name}{also} is missing in {}", files.join(", "))));
         };
-        let file = &shard.shard.name;
-        let dtype = match info.dtype {
-            Dtype::F32 => DType::F32,
-            Dtype::F16 => DType::F16,
-            Dtype::BF16 => DType::BF16,
-            other => {
-                let message = format!("{file}: tensor {name} is {other:?}; F32, F16 and BF16 are possible");
-                return Err(Error::dtype(message));
-            }
+        let (file, data) = self.files.get(index).ok_or_else(|| Error::internal("a tensor without a file"))?;
+        let Some(dtype) = info.stored.dtype().filter(|dtype| dtype.is_float() || dtype.is_block()) else {
+            let (is, tensor) = (info.stored, shown(tensor));
+            let blocks = if self.naming.is_some() { " and the block formats of docs/quantisation.md" } else { "" };
+            let message = format!("{file}: tensor {tensor} is {is}; F32, F16 and BF16{blocks} are possible");
+            return Err(Error::dtype(message));
         };
         if info.shape != shape {
-            let message =
-                format!("{file}: tensor {name} has shape {:?}, the configuration asks for {shape:?}", info.shape);
+            let (has, tensor) = (&info.shape, shown(tensor));
+            let message = format!("{file}: tensor {tensor} has shape {has:?}, the configuration asks for {shape:?}");
             return Err(Error::shape(message));
         }
-        Ok((dtype, shard.read(name, info)?))
+        let bytes = data.bytes()?.get(info.bytes.clone());
+        let bytes = bytes.ok_or_else(|| Error::internal(format!("{file}: tensor {} lies outside", shown(tensor))))?;
+        Ok((dtype, Cow::Borrowed(bytes)))
     }
-}
 
-impl<'a> OpenShard<'a> {
-    fn open(shard: &'a Shard) -> Result<OpenShard<'a>> {
-        let (prefix, size) = shard.data.range(0, 8).map_err(|e| named(shard, &e))?;
-        let length = u64::from_le_bytes(prefix.as_ref().try_into().map_err(|_| truncated(shard))?);
-        if length > MAX_HEADER || length > size.saturating_sub(8) {
-            let message =
-                format!("the header claims {length} bytes, the file has {size}: truncated or not safetensors");
-            return Err(Error::invalid(format!("{}: {message}", shard.name)));
+    /// The tensor of a Hugging Face name: its name in the file, the file and the description.
+    fn find(&self, name: &str) -> Option<(&str, usize, &TensorInfo)> {
+        let get =
+            |name: &str| self.tensors.get_key_value(name).map(|(name, (file, info))| (name.as_str(), *file, info));
+        if let Some(naming) = self.naming {
+            return get(&gguf::translate(naming, name)?);
         }
-        let (header, _) = shard.data.range(8, length).map_err(|e| named(shard, &e))?;
-        let metadata: Metadata = serde_json::from_slice(&header)
-            .map_err(|e| Error::invalid(format!("{}: malformed header: {e}", shard.name)))?;
-        let data_start = 8 + length;
-        let wanted = data_start.checked_add(metadata.data_len() as u64);
-        if wanted != Some(size) {
-            let message = format!("the tensors need {} bytes, the file has {}", metadata.data_len(), size - data_start);
-            return Err(Error::invalid(format!("{}: {message}: truncated or damaged", shard.name)));
-        }
-        Ok(OpenShard { shard, metadata, data_start })
+        let without = || PREFIXES.iter().filter_map(|prefix| name.strip_prefix(prefix)).find_map(get);
+        let with = || PREFIXES.iter().find_map(|prefix| get(&format!("{prefix}{name}")));
+        get(name).or_else(without).or_else(with)
     }
 
-    fn read(&self, name: &str, info: &TensorInfo) -> Result<Cow<'a, [u8]>> {
-        let (start, end) = info.data_offsets;
-        let range = self.shard.data.range(self.data_start + start as u64, end.saturating_sub(start) as u64);
-        Ok(range.map_err(|e| Error::invalid(format!("{}: tensor {name}: {}", self.shard.name, e.message())))?.0)
+    pub(super) fn into_list(self) -> Vec<(String, String, TensorInfo)> {
+        let file = |i: usize| self.files.get(i).map_or("", |(name, _)| *name).to_owned();
+        self.tensors.into_iter().map(|(tensor, (i, info))| (tensor, file(i), info)).collect()
     }
-}
-
-impl Data {
-    /// `len` bytes from `start`, and the size of the whole.
-    fn range(&self, start: u64, len: u64) -> Result<(Cow<'_, [u8]>, u64)> {
-        match self {
-            Data::Bytes(bytes) => {
-                let size = bytes.len() as u64;
-                let end = start.checked_add(len).filter(|&end| end <= size);
-                let part = end.and_then(|end| bytes.get(start as usize..end as usize));
-                let part = part.ok_or_else(|| {
-                    Error::invalid(format!("{len} bytes from byte {start} are wanted, there are {size}"))
-                })?;
-                Ok((Cow::Borrowed(part), size))
-            }
-            #[cfg(not(target_family = "wasm"))]
-            Data::File(path) => {
-                let (bytes, size) = crate::formats::source::read_range(path, start, len)?;
-                Ok((Cow::Owned(bytes), size))
-            }
-        }
-    }
-}
-
-fn named(shard: &Shard, error: &Error) -> Error {
-    Error::invalid(format!("{}: {}", shard.name, error.message()))
-}
-
-fn truncated(shard: &Shard) -> Error {
-    Error::invalid(format!("{}: the file ends inside its header", shard.name))
 }

@@ -2,9 +2,11 @@
 //! fault of the models, not of a kernel.
 
 mod config;
+mod gguf;
 mod goldens;
 mod reference;
 mod sessions;
 mod tiny;
 mod tokenizer;
 mod weights;
+mod writer;

@@ -1,0 +1,141 @@
+//! Opening checkpoints on disk: which files belong together.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use unisono_core::{Error, Result};
+
+use super::data::Data;
+use super::gguf::{self, shown};
+use super::mapping::Mapping;
+use super::safetensors::Index;
+use super::source::{Files, Shard, Source};
+
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+impl Source {
+    /// Opens a checkpoint:
+    /// - a directory as Hugging Face has it, see [`from_dir`](Self::from_dir), or one that holds
+    ///   the files of one GGUF model;
+    /// - a GGUF file, or any part of a split one, with the other parts beside it;
+    /// - a safetensors file with its `config.json` beside it; if an `…index.json` beside it names
+    ///   the file, the whole checkpoint.
+    ///
+    /// Files are mapped, not read. GGUF headers are checked now, those of safetensors files when
+    /// the model is loaded. The error names the file.
+    pub fn open(path: impl AsRef<Path>) -> Result<Source> {
+        let path = path.as_ref();
+        if path.is_dir() {
+            return match gguf_model_of(path)? {
+                Some(file) if !path.join(SINGLE).exists() && !path.join(INDEX).exists() => open_gguf(&file),
+                _ => Source::from_dir(path),
+            };
+        }
+        let (dir, name) = split(path)?;
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("gguf") => open_gguf(path),
+            Some("safetensors") => match read_index(&dir)? {
+                Some(index) if index.files().contains(&name.as_str()) => Source::from_dir(&dir),
+                _ => with_config(&dir, vec![name.clone()], None, name.trim_end_matches(".safetensors")),
+            },
+            _ => Err(Error::invalid(format!(
+                "{}: a directory, a .gguf file or a .safetensors file is wanted{}",
+                path.display(),
+                if path.exists() { "" } else { "; there is nothing of that name" }
+            ))),
+        }
+    }
+
+    /// From a directory with `config.json`, `tokenizer.json` (optional) and either
+    /// `model.safetensors` or `model.safetensors.index.json` and the files it names.
+    pub fn from_dir(dir: impl AsRef<Path>) -> Result<Source> {
+        let dir = dir.as_ref();
+        if !dir.is_dir() {
+            return Err(Error::invalid(format!("{} is not a directory", dir.display())));
+        }
+        let full = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
+        let name = full.file_name().map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned());
+        let index = read_index(dir)?;
+        let files = match &index {
+            Some(index) => index.files().into_iter().map(str::to_owned).collect(),
+            None => vec![SINGLE.to_owned()],
+        };
+        with_config(dir, files, index, &name)
+    }
+}
+
+/// A checkpoint of the given safetensors files and the configuration in their directory.
+fn with_config(dir: &Path, files: Vec<String>, index: Option<Index>, name: &str) -> Result<Source> {
+    let config = read(&dir.join("config.json"))?;
+    let tokenizer = dir.join("tokenizer.json");
+    let tokenizer = if tokenizer.exists() { Some(read(&tokenizer)?.into()) } else { None };
+    let shards = files.into_iter().map(|name| Ok(Shard { data: map(&dir.join(&name))?, name }));
+    let files = Files::Safetensors { shards: shards.collect::<Result<_>>()?, index };
+    Ok(Source { name: name.to_owned(), config: config.into(), tokenizer, vocabulary: None, files })
+}
+
+/// A GGUF model by one of its files.
+fn open_gguf(path: &Path) -> Result<Source> {
+    let (dir, name) = split(path)?;
+    let data = map(path)?;
+    let count = gguf::split_count(gguf::File::parse(&name, data.bytes()?)?.metadata())?;
+    if count == 1 {
+        let title = name.trim_end_matches(".gguf").to_owned();
+        return Source::from_gguf(title, vec![(name, data)]);
+    }
+    let Some(named) = gguf::SplitName::parse(&name).filter(|named| named.count == count) else {
+        let message = format!("{name}: one of {count} parts, which its name should say: …-00001-of-{count:05}.gguf");
+        return Err(Error::invalid(message));
+    };
+    let parts = (1..=count).map(|i| {
+        let part = named.part(i);
+        Ok((part.clone(), map(&dir.join(&part))?))
+    });
+    Source::from_gguf(named.prefix.clone(), parts.collect::<Result<_>>()?)
+}
+
+/// The first file of the only GGUF model in a directory, if there is one.
+fn gguf_model_of(dir: &Path) -> Result<Option<PathBuf>> {
+    let fail = |e: std::io::Error| Error::invalid(format!("{}: {e}", dir.display()));
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(fail)? {
+        let name = entry.map_err(fail)?.file_name().to_string_lossy().into_owned();
+        // Of a split model, the first part stands for all.
+        if name.ends_with(".gguf") && gguf::SplitName::parse(&name).is_none_or(|split| split.number == 1) {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    match names.as_slice() {
+        [] => Ok(None),
+        [name] => Ok(Some(dir.join(name))),
+        [first, second, ..] => {
+            let (dir, first, second) = (dir.display(), shown(first), shown(second));
+            Err(Error::invalid(format!("{dir} holds several GGUF models ({first}, {second}): name one")))
+        }
+    }
+}
+
+fn read_index(dir: &Path) -> Result<Option<Index>> {
+    let path = dir.join(INDEX);
+    if !path.exists() {
+        return Ok(None);
+    }
+    Index::parse(&path.display().to_string(), &read(&path)?).map(Some)
+}
+
+/// The directory of a file and its name.
+fn split(path: &Path) -> Result<(PathBuf, String)> {
+    let name = path.file_name().and_then(|n| n.to_str());
+    let name = name.ok_or_else(|| Error::invalid(format!("{} is not the name of a file", path.display())))?;
+    Ok((path.parent().unwrap_or(Path::new("")).to_path_buf(), name.to_owned()))
+}
+
+fn map(path: &Path) -> Result<Data> {
+    Ok(Data::Mapped(Arc::new(Mapping::open(path)?)))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| Error::invalid(format!("{}: {e}", path.display())))
+}

@@ -1,0 +1,192 @@
+//! GGUF files: what is written is read, and a model in them computes what it does elsewhere.
+
+use std::borrow::Cow;
+
+use unisono_models::gguf::{File, Value};
+use unisono_models::{Model, ModelOptions, Source};
+
+use crate::tiny;
+use crate::writer::{Field, Gguf};
+
+/// The tiny model as a GGUF file: names translated, rows of q and k permuted.
+pub(crate) fn tiny_llama() -> Gguf {
+    let mut file = Gguf::new();
+    let sizes = [
+        ("llama.embedding_length", tiny::HIDDEN),
+        ("llama.feed_forward_length", tiny::FFN),
+        ("llama.block_count", tiny::LAYERS),
+        ("llama.attention.head_count", tiny::HEADS),
+        ("llama.attention.head_count_kv", tiny::KV_HEADS),
+        ("llama.attention.key_length", tiny::HEAD_DIM),
+        ("llama.attention.value_length", tiny::HEAD_DIM),
+        ("llama.rope.dimension_count", tiny::HEAD_DIM),
+        ("llama.context_length", 64),
+    ];
+    file.field("general.architecture", Field::text("llama"));
+    for (key, size) in sizes {
+        file.field(key, Field::u32(size as u32));
+    }
+    file.field("llama.attention.layer_norm_rms_epsilon", Field::f32(tiny::EPS as f32));
+    file.field("llama.rope.freq_base", Field::f32(tiny::THETA as f32));
+    for (name, (shape, values)) in tiny::tensors() {
+        let name = name
+            .replace("model.layers.", "blk.")
+            .replace("input_layernorm", "attn_norm")
+            .replace("post_attention_layernorm", "ffn_norm")
+            .replace("self_attn.o_proj", "attn_output")
+            .replace("self_attn.", "attn_")
+            .replace("mlp.", "ffn_")
+            .replace("_proj", "")
+            .replace("model.embed_tokens", "token_embd")
+            .replace("model.norm", "output_norm")
+            .replace("lm_head", "output");
+        let values = match name.contains("attn_q.") || name.contains("attn_k.") {
+            true => interleave(&values, shape[1]),
+            false => values,
+        };
+        file.floats(&name, &shape, &values);
+    }
+    file
+}
+
+/// Puts row `i` of a head's second half behind row `i` of its first.
+fn interleave(values: &[f64], width: usize) -> Vec<f64> {
+    let head = tiny::HEAD_DIM;
+    let row = |head_start: usize, r: usize| &values[(head_start + r % 2 * (head / 2) + r / 2) * width..][..width];
+    let heads = values.len() / width / head;
+    (0..heads).flat_map(|h| (0..head).flat_map(move |r| row(h * head, r).to_vec())).collect()
+}
+
+pub(crate) fn source_of(bytes: Vec<u8>) -> unisono_core::Result<Source> {
+    Source::from_gguf_bytes("tiny", vec![("tiny.gguf".to_owned(), Cow::from(bytes))])
+}
+
+fn load(source: &Source) -> Model {
+    Model::load(&tiny::device(), source, &ModelOptions::default()).unwrap()
+}
+
+fn logits(model: &Model) -> Vec<f32> {
+    model.session().unwrap().prefill(&[4, 9, 30, 1, 22]).unwrap()
+}
+
+fn assert_close(a: &[f32], b: &[f32]) {
+    assert_eq!(a.len(), b.len());
+    for (a, b) in a.iter().zip(b) {
+        assert!((a - b).abs() < 1e-4, "{a} {b}");
+    }
+}
+
+#[test]
+fn a_model_computes_what_it_does_from_safetensors() {
+    let expected = logits(&load(&tiny::source()));
+    let model = load(&source_of(tiny_llama().bytes()).unwrap());
+    assert_close(&logits(&model), &expected);
+    // Without the permutation of q and k it is another model.
+    let mut plain = tiny_llama();
+    let (shape, values) = &tiny::tensors()["model.layers.0.self_attn.q_proj.weight"];
+    plain.tensors.retain(|t| t.name != "blk.0.attn_q.weight");
+    plain.floats("blk.0.attn_q.weight", shape, values);
+    let other = logits(&load(&source_of(plain.bytes()).unwrap()));
+    assert!(other.iter().zip(&expected).any(|(a, b)| (a - b).abs() > 1e-2));
+}
+
+#[test]
+fn split_files_are_found_and_checked() {
+    let whole = tiny_llama();
+    let parts = |count: usize| -> Vec<Gguf> {
+        let mut parts = vec![Gguf::new(); count];
+        parts[0].fields.clone_from(&whole.fields);
+        for (i, tensor) in whole.tensors.iter().enumerate() {
+            parts[i * count / whole.tensors.len()].tensors.push(tensor.clone());
+        }
+        for (i, part) in parts.iter_mut().enumerate() {
+            part.field("split.no", Field(2, (i as u16).to_le_bytes().to_vec()));
+            part.field("split.count", Field(2, (count as u16).to_le_bytes().to_vec()));
+            part.field("split.tensors.count", Field(5, (whole.tensors.len() as i32).to_le_bytes().to_vec()));
+        }
+        parts
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let path = |i: usize| dir.path().join(format!("tiny-{i:05}-of-00003.gguf"));
+    let mut good = parts(3);
+    for (i, part) in good.iter().enumerate() {
+        std::fs::write(path(i + 1), part.bytes()).unwrap();
+    }
+    let expected = logits(&load(&source_of(whole.bytes()).unwrap()));
+    for start in [dir.path().to_path_buf(), path(1), path(2), path(3)] {
+        let source = Source::open(&start).unwrap();
+        assert_eq!(source.name(), "tiny");
+        assert_eq!(logits(&load(&source)), expected);
+    }
+    let open = || Source::open(path(1)).unwrap_err().to_string();
+    std::fs::rename(path(3), dir.path().join("away")).unwrap();
+    assert!(open().contains("tiny-00003-of-00003.gguf"), "{}", open());
+    std::fs::write(path(3), good[1].bytes()).unwrap();
+    assert!(open().contains("split.no is 1, as in tiny-00002-of-00003.gguf"), "{}", open());
+    good[2].field("split.count", Field::u32(4));
+    std::fs::write(path(3), good[2].bytes()).unwrap();
+    assert!(open().contains("tiny-00003-of-00003.gguf: the model has 4 parts (split.count), 3 are given"));
+    good[2].field("split.count", Field::u32(3));
+    let tensor = good[2].tensors.pop().unwrap();
+    std::fs::write(path(3), good[2].bytes()).unwrap();
+    assert!(open().contains("metadata split.tensors.count is I32(21)"), "{}", open());
+    good[2].tensors.push(tensor);
+    good[2].field("general.architecture", Field::text("qwen2"));
+    std::fs::write(path(3), good[2].bytes()).unwrap();
+    assert!(open().contains("general.architecture is \"qwen2\""), "{}", open());
+    let double = good[0].tensors[0].clone();
+    good[2].tensors[0] = double;
+    std::fs::write(path(3), good[2].bytes()).unwrap();
+    assert!(open().contains("is in tiny-00001-of-00003.gguf and again in tiny-00003"), "{}", open());
+    std::fs::copy(path(1), dir.path().join("first.gguf")).unwrap();
+    let message = Source::open(dir.path().join("first.gguf")).unwrap_err().to_string();
+    assert!(message.contains("its name should say"), "{message}");
+    let message = Source::open(dir.path()).unwrap_err().to_string();
+    assert!(message.contains("several GGUF models (first.gguf, tiny-00001-of-00003.gguf)"), "{message}");
+}
+
+#[test]
+fn old_versions_and_alignments_are_read() {
+    for (version, alignment) in [(2, 32), (3, 8), (3, 4096), (3, 1)] {
+        let mut file = tiny_llama();
+        (file.version, file.alignment) = (version, alignment);
+        file.field("general.alignment", Field::u32(alignment as u32));
+        let bytes = file.bytes();
+        let parsed = File::parse("a.gguf", &bytes).unwrap();
+        assert_eq!(parsed.version(), version);
+        assert_eq!(parsed.metadata().get("llama.context_length"), Some(&Value::U32(64)));
+        let info = &parsed.tensors()["blk.1.ffn_down.weight"];
+        assert_eq!((info.stored.to_string(), &info.shape[..]), ("F32".to_owned(), &[tiny::HIDDEN, tiny::FFN][..]));
+        let first = tiny::tensors()["model.layers.1.mlp.down_proj.weight"].1[0] as f32;
+        assert_eq!(bytes[info.bytes.clone()][..4], first.to_le_bytes());
+    }
+}
+
+#[test]
+fn missing_tensors_have_both_names() {
+    let mut file = tiny_llama();
+    file.tensors.retain(|t| t.name != "blk.1.ffn_up.weight");
+    let source = source_of(file.bytes()).unwrap();
+    let message = Model::load(&tiny::device(), &source, &ModelOptions::default()).unwrap_err().to_string();
+    let wanted = "tensor model.layers.1.mlp.up_proj.weight (there blk.1.ffn_up.weight) is missing in tiny.gguf";
+    assert!(message.contains(wanted), "{message}");
+}
+
+#[test]
+fn the_vocabulary_is_that_of_the_metadata() {
+    let mut file = tiny_llama();
+    assert!(source_of(file.bytes()).unwrap().vocabulary().is_none());
+    file.field("tokenizer.ggml.model", Field::text("llama"));
+    let message = source_of(file.bytes()).unwrap_err().to_string();
+    assert!(message.contains("tokenizer.ggml.tokens is missing"), "{message}");
+    file.field("tokenizer.ggml.tokens", Field::texts(&["<s>", "", "Grüße"]));
+    file.field("tokenizer.ggml.scores", Field::array(6, 3, &[0, 0, 128, 63].repeat(3)));
+    file.field("tokenizer.ggml.token_type", Field::array(5, 3, &[3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0]));
+    file.field("tokenizer.ggml.eos_token_id", Field::u32(2));
+    file.field("tokenizer.ggml.add_bos_token", Field(7, vec![1]));
+    let source = source_of(file.bytes()).unwrap();
+    let vocabulary = source.vocabulary().unwrap();
+    assert_eq!(vocabulary.tokens, ["<s>", "", "Grüße"]);
+    assert_eq!((&vocabulary.scores[..], &vocabulary.types[..]), (&[1.0; 3][..], &[3, 1, 1][..]));
+    assert_eq!((vocabulary.eos_id, vocabulary.bos_id, vocabulary.add_bos), (Some(2), None, Some(true)));
+}

@@ -21,7 +21,7 @@ mod tokenizer;
 pub use check::{Golden, Goldens, PromptResult, Verification, goldens, tiny_llama, verify_async, verify_source_async};
 #[cfg(not(target_family = "wasm"))]
 pub use check::{verify, verify_source};
-pub use config::{ModelConfig, RopeScaling};
+pub use config::{Activation, Architecture, ExpertsConfig, ModelConfig, RopeConfig, RopeScaling};
 pub use engine::{GenerateOptions, Generation, Session, StopReason};
 pub use formats::{Source, StoredType, TensorInfo, gguf, safetensors};
 pub use model::{Model, ModelOptions};

@@ -1,13 +1,25 @@
 //! The architectures: one file each, which knows the names and shapes of its weights and the order
-//! of its blocks.
+//! of its blocks. What the blocks compute is in [`blocks`].
 
+mod blocks;
+mod gemma;
+mod gemma2;
+mod gemma3;
+mod gpt2;
 mod llama;
+mod mistral;
+mod mixtral;
+mod phi3;
+mod qwen2;
+mod qwen3;
 
+use std::cell::Cell;
 use std::fmt;
 
-use unisono_core::{Device, Result, Tensor};
+use unisono_core::{Device, Error, Result, Tensor};
 
-use crate::config::ModelConfig;
+use crate::arch::blocks::{Loader, Stack};
+use crate::config::{Architecture, ModelConfig};
 use crate::engine::cache::KvCache;
 use crate::engine::step::StepInputs;
 use crate::formats::Weights;
@@ -31,5 +43,21 @@ pub(crate) fn load_decoder(
     weights: &Weights<'_>,
     context_len: usize,
 ) -> Result<Box<dyn Decoder>> {
-    Ok(Box::new(llama::Llama::load(device, config, weights, context_len)?))
+    let parameters = Cell::new(0);
+    let loader = &Loader::new(device, weights, &parameters);
+    let stack: Stack = match config.architecture {
+        Architecture::Llama => llama::load(loader, config, context_len)?,
+        Architecture::Mistral => mistral::load(loader, config, context_len)?,
+        Architecture::Mixtral => mixtral::load(loader, config, context_len)?,
+        Architecture::Qwen2 => qwen2::load(loader, config, context_len)?,
+        Architecture::Qwen3 => qwen3::load(loader, config, context_len)?,
+        Architecture::Gemma2 => gemma2::load(loader, config, context_len)?,
+        Architecture::Gemma3 => gemma3::load(loader, config, context_len)?,
+        Architecture::Phi3 => phi3::load(loader, config, context_len)?,
+        Architecture::Gpt2 => gpt2::load(loader, config)?,
+        Architecture::Bert => {
+            return Err(Error::invalid("config.json: BertModel is an encoder; it predicts no tokens"));
+        }
+    };
+    Ok(Box::new(stack))
 }

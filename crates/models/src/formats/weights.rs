@@ -76,7 +76,6 @@ impl<'a> Weights<'a> {
     }
 
     /// Whether there is a tensor of this Hugging Face name.
-    #[allow(dead_code, reason = "for networks with optional tensors")]
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.find(name).is_some()
     }

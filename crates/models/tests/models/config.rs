@@ -1,6 +1,6 @@
 //! `config.json` and the rotary tables.
 
-use unisono_models::{ModelConfig, rope_tables};
+use unisono_models::{ModelConfig, RopeScaling, RopeTables, rope_tables};
 
 use crate::tiny;
 
@@ -21,11 +21,16 @@ fn with(changes: &[(&str, serde_json::Value)]) -> Result<ModelConfig, String> {
     parse(&config.to_string())
 }
 
+fn tables(config: &ModelConfig, rows: usize) -> RopeTables {
+    rope_tables(config.rope.as_ref().unwrap(), rows)
+}
+
 #[test]
 fn defaults_are_those_of_the_format() {
     let config = with(&[]).unwrap();
-    assert_eq!((config.num_key_value_heads, config.head_dim, config.rope_theta), (4, 16, 10_000.0));
-    assert!(!config.tie_word_embeddings && config.eos_token_ids.is_empty() && config.rope_scaling.is_none());
+    let rope = config.rope.clone().unwrap();
+    assert_eq!((config.num_key_value_heads, config.head_dim, rope.theta, rope.rotary_dim), (4, 16, 10_000.0, 16));
+    assert!(!config.tie_word_embeddings && config.eos_token_ids.is_empty() && rope.scaling == RopeScaling::None);
     let ids = with(&[("bos_token_id", 1.into()), ("eos_token_id", serde_json::json!([2, 3]))]).unwrap();
     assert_eq!((ids.bos_token_ids, ids.eos_token_ids), (vec![1], vec![2, 3]));
 }
@@ -33,14 +38,14 @@ fn defaults_are_those_of_the_format() {
 #[test]
 fn rope_parameters_of_newer_versions_are_read() {
     let config = with(&[("rope_parameters", serde_json::json!({"rope_type": "default", "rope_theta": 5e5}))]).unwrap();
-    assert_eq!(config.rope_theta, 5e5);
-    assert!(config.rope_scaling.is_none());
+    let rope = config.rope.unwrap();
+    assert!(rope.theta == 5e5 && rope.scaling == RopeScaling::None);
 }
 
 #[test]
 fn each_fault_is_named() {
     let cases: &[(&str, serde_json::Value, &str)] = &[
-        ("architectures", serde_json::json!(["GPT2LMHeadModel"]), "GPT2LMHeadModel"),
+        ("architectures", serde_json::json!(["FalconForCausalLM"]), "FalconForCausalLM"),
         ("hidden_size", 0.into(), "hidden_size is 0"),
         ("vocab_size", 0.into(), "vocab_size is 0"),
         ("num_attention_heads", 0.into(), "num_attention_heads is 0"),
@@ -52,11 +57,14 @@ fn each_fault_is_named() {
         ("rms_norm_eps", serde_json::json!(-1.0), "rms_norm_eps is -1"),
         ("rope_theta", serde_json::json!(0.0), "rope_theta is 0"),
         ("eos_token_id", 100.into(), "token 100 is outside"),
-        ("attention_bias", true.into(), "attention_bias"),
-        ("mlp_bias", true.into(), "mlp_bias"),
-        ("hidden_act", "gelu".into(), "hidden_act gelu"),
-        ("rope_scaling", serde_json::json!({"rope_type": "yarn", "factor": 2.0}), "yarn"),
-        ("rope_scaling", serde_json::json!({"type": "linear", "factor": 2.0}), "linear"),
+        ("use_bidirectional_attention", true.into(), "use_bidirectional_attention"),
+        ("quantization_config", serde_json::json!({"quant_method": "gptq"}), "quantization_config"),
+        ("hidden_act", "mish".into(), "hidden_act mish"),
+        ("rope_scaling", serde_json::json!({"rope_type": "ntk", "factor": 2.0}), "ntk"),
+        ("rope_scaling", serde_json::json!({"type": "linear"}), "linear needs factor"),
+        ("rope_scaling", serde_json::json!({"type": "linear", "factor": 0}), "factor of the rope scaling is 0"),
+        ("rope_scaling", serde_json::json!({"type": "factors", "factors": [1.0]}), "1 entries; 8 are"),
+        ("partial_rotary_factor", serde_json::json!(0.5), "partial_rotary_factor 0.5"),
         ("rope_scaling", serde_json::json!({"rope_type": "llama3"}), "needs factor"),
         ("hidden_size", "wide".into(), "hidden"),
     ];
@@ -65,14 +73,15 @@ fn each_fault_is_named() {
         assert!(message.starts_with("config.json: "), "{message}");
         assert!(message.contains(expected) || *field == "hidden_size", "{field} = {value}: {message}");
     }
-    assert!(parse("{}").unwrap_err().contains("missing field"));
+    assert!(parse("{}").unwrap_err().contains("neither architectures nor model_type"));
+    assert!(parse(r#"{"model_type": "llama"}"#).unwrap_err().contains("missing field hidden_size"));
     assert!(parse("not json").is_err());
 }
 
 #[test]
 fn rope_tables_are_the_formula() {
     let config = parse(&tiny::config_json("")).unwrap();
-    let tables = rope_tables(&config, 70);
+    let tables = tables(&config, 70);
     assert_eq!(tables.cos.len(), 70 * tiny::HEAD_DIM / 2);
     for position in [0, 1, 33, 69] {
         for i in 0..tiny::HEAD_DIM / 2 {
@@ -91,7 +100,7 @@ fn llama3_scaling_keeps_short_waves_and_stretches_long_ones() {
     let head_dim = 128;
     let fields = [("head_dim", head_dim.into()), ("rope_theta", 500_000.0.into()), ("rope_scaling", scaling)];
     let config = with(&fields).unwrap();
-    let tables = rope_tables(&config, 2);
+    let tables = tables(&config, 2);
     for i in 0..64 {
         let frequency = 500_000f64.powf(-2.0 * i as f64 / 128.0);
         let wavelength = 2.0 * std::f64::consts::PI / frequency;

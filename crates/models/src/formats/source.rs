@@ -13,6 +13,7 @@ use super::gguf::{self, Set};
 use super::safetensors::Index;
 use super::tensor::TensorInfo;
 use super::weights::Weights;
+use crate::config::ModelConfig;
 use crate::tokenizer::Vocabulary;
 
 /// A checkpoint, not loaded yet: a GGUF model, or one in the layout of Hugging Face.
@@ -95,6 +96,11 @@ impl Source {
     /// What the model is called: the name of its directory or file, or what was given.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What the model looks like, from its `config.json` or from the metadata of a GGUF model.
+    pub fn config(&self) -> Result<ModelConfig> {
+        ModelConfig::from_json(&self.config)
     }
 
     /// The vocabulary of a GGUF model, if it has one.

@@ -3,10 +3,12 @@
 
 mod config;
 mod gguf;
+mod gguf_package;
 mod goldens;
 mod reference;
 mod sessions;
 mod tiny;
+mod tiny_gguf;
 mod tokenizer;
 mod weights;
 mod writer;

@@ -12,6 +12,8 @@ mod rope;
 
 use unisono_core::{Error, Result};
 
+use crate::formats::printable;
+
 pub use architecture::{Activation, Architecture};
 pub use rope::{RopeConfig, RopeScaling};
 
@@ -182,9 +184,12 @@ impl ModelConfig {
 /// No size is larger than this.
 const MAX_SIZE: usize = 1 << 20;
 
+/// No model has more layers than this.
+const MAX_LAYERS: usize = 1 << 14;
+
 /// No mixture has more experts than this.
 const MAX_EXPERTS: usize = 1 << 12;
 
 fn invalid(message: impl std::fmt::Display) -> Error {
-    Error::invalid(format!("config.json: {message}"))
+    Error::invalid(format!("config.json: {}", printable(message)))
 }

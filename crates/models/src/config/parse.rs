@@ -5,7 +5,7 @@ use unisono_core::Result;
 
 use super::architecture::{Activation, Architecture, missing};
 use super::raw::{RawConfig, TokenIds};
-use super::{ExpertsConfig, MAX_SIZE, ModelConfig, invalid, rope};
+use super::{ExpertsConfig, MAX_LAYERS, MAX_SIZE, ModelConfig, invalid, rope};
 
 /// The configuration, not checked yet.
 pub(super) fn parse(json: &[u8]) -> Result<ModelConfig> {
@@ -25,9 +25,11 @@ pub(super) fn parse(json: &[u8]) -> Result<ModelConfig> {
     let heads = size("num_attention_heads", raw.num_attention_heads, "n_head", raw.n_head)?;
     let max_positions = size("max_position_embeddings", raw.max_position_embeddings, "n_positions", raw.n_positions)?;
     // Everything below is as long as the list of layers, so that is checked here.
-    for (name, value) in [("num_hidden_layers", num_hidden_layers), ("hidden_size", hidden_size)] {
-        if value > MAX_SIZE {
-            return Err(invalid(format!("{name} is {value}; 1 to {MAX_SIZE} is possible")));
+    for (name, value, most) in
+        [("num_hidden_layers", num_hidden_layers, MAX_LAYERS), ("hidden_size", hidden_size, MAX_SIZE)]
+    {
+        if value > most {
+            return Err(invalid(format!("{name} is {value}; 1 to {most} is possible")));
         }
     }
     let inner = raw.n_inner.or(gpt2.then_some(4 * hidden_size));

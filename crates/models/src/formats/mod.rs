@@ -11,10 +11,12 @@ mod open;
 pub mod safetensors;
 mod source;
 mod tensor;
+mod text;
 mod unique;
 mod weights;
 
 pub(crate) use conventions::Conventions;
 pub use source::Source;
 pub use tensor::{StoredType, TensorInfo};
+pub(crate) use text::printable;
 pub(crate) use weights::Weights;

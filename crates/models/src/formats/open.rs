@@ -6,10 +6,11 @@ use std::sync::Arc;
 use unisono_core::{Error, Result};
 
 use super::data::Data;
-use super::gguf::{self, shown};
+use super::gguf;
 use super::mapping::Mapping;
 use super::safetensors::Index;
 use super::source::{Files, Shard, Source};
+use super::text::shown;
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";

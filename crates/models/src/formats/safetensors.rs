@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use unisono_core::{Error, Result};
 
-use super::gguf::shown;
 use super::tensor::{StoredType, TensorInfo};
+use super::text::{printable, shown};
 use super::unique::Unique;
 
 /// Largest header that is read, as in the `safetensors` crate.
@@ -49,7 +49,8 @@ impl Header {
             )));
         }
         let (json, data) = rest.split_at(length as usize);
-        let Entries(entries) = serde_json::from_slice(json).map_err(|e| fail(format_args!("malformed header: {e}")))?;
+        let Entries(entries) =
+            serde_json::from_slice(json).map_err(|e| fail(format_args!("malformed header: {}", printable(e))))?;
         let mut order: Vec<_> = entries.iter().map(|(tensor, entry)| (entry.data_offsets, tensor.as_str())).collect();
         order.sort_unstable();
         let mut end = 0;
@@ -171,7 +172,7 @@ impl Index {
         struct Raw {
             weight_map: Unique<String>,
         }
-        let raw: Raw = serde_json::from_slice(json).map_err(|e| Error::invalid(format!("{name}: {e}")))?;
+        let raw: Raw = serde_json::from_slice(json).map_err(|e| Error::invalid(format!("{name}: {}", printable(e))))?;
         let Unique(weight_map) = raw.weight_map;
         for file in weight_map.values() {
             let plain = !file.is_empty() && file != "." && file != ".." && !file.contains(['/', '\\', ':', '\0']);

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
-use super::gguf::shown;
+use super::text::shown;
 
 /// A map read from an object without equal keys.
 pub(super) struct Unique<V>(pub(super) BTreeMap<String, V>);

@@ -10,10 +10,11 @@ use unisono_core::{DType, Device, Error, Result, Tensor};
 
 use super::conventions::Conventions;
 use super::data::Data;
-use super::gguf::{self, Architecture, shown};
+use super::gguf::{self, Architecture};
 use super::safetensors::Header;
 use super::source::{Files, Source};
 use super::tensor::TensorInfo;
+use super::text::shown;
 
 /// What base models are called in front of their tensors. Checkpoints of the base model alone lack
 /// it, checkpoints of a model around it have it.
@@ -78,6 +79,12 @@ impl<'a> Weights<'a> {
     /// Whether there is a tensor of this Hugging Face name.
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.find(name).is_some()
+    }
+
+    /// Elements of all tensors together.
+    pub(crate) fn elements(&self) -> u64 {
+        let elements = |info: &TensorInfo| info.shape.iter().fold(1u64, |all, &n| all.saturating_mul(n as u64));
+        self.tensors.values().fold(0, |all, (_, info)| all.saturating_add(elements(info)))
     }
 
     /// Uploads a floating-point tensor as stored, block formats included. Fails where it is

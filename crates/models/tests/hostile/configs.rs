@@ -71,5 +71,5 @@ fn damaged_configurations() {
     for i in 0..300 {
         check(&format!("random damage {i}"), random.damage(&text, text.len()));
     }
-    assert!(tally.loaded > 1 && tally.refused > 500, "{} loaded, {} refused", tally.loaded, tally.refused);
+    tally.expect(2, 500);
 }

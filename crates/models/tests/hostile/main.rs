@@ -27,6 +27,13 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// Fails unless at least so many files loaded and more than so many were refused: damage that
+    /// the reader does not notice, or files that never load, would say nothing.
+    pub(crate) fn expect(&self, loaded: usize, refused: usize) {
+        println!("{} files loaded, {} refused", self.loaded, self.refused);
+        assert!(self.loaded >= loaded && self.refused > refused);
+    }
+
     /// Opens what `open` gives and loads it. `size` is that of the files together.
     pub(crate) fn check(&mut self, what: &str, size: usize, open: impl FnOnce() -> unisono_core::Result<Source>) {
         let device = tiny::device();

@@ -1,10 +1,8 @@
 //! A file of the Python package `gguf` (`scripts/gguf_formats.py`): every block format and every
 //! type of metadata reads as that package wrote it.
 
-use unisono_core::DType;
+use unisono_core::{DType, Device};
 use unisono_models::gguf::{Array, File, Value};
-
-use crate::tiny;
 
 const FILE: &[u8] = include_bytes!("../../assets/gguf/formats.gguf");
 
@@ -21,7 +19,7 @@ fn every_block_format_decodes_to_the_values_of_the_package() {
         assert_eq!((info.stored.dtype(), &info.shape[..]), (Some(dtype), &[1, 256][..]));
         let values = &file.tensors()[&format!("{dtype}.values")];
         let expected = f32s(&FILE[values.bytes.clone()]);
-        let device = tiny::device();
+        let device = Device::new(unisono_cpu::CpuBackend::new().unwrap());
         let stored = device.tensor_from_bytes(dtype, &FILE[info.bytes.clone()], &info.shape).unwrap();
         let row = device.tensor(&[0u32], &[1]).unwrap();
         let decoded = stored.gather_rows_as(&row, DType::F32).unwrap().to_vec::<f32>().unwrap();

@@ -7,6 +7,7 @@ use unisono_core::{DType, Device, Error, Result, Tensor};
 
 use super::norm::NormForm;
 use super::{Linear, Norm};
+use crate::config::ModelConfig;
 use crate::formats::{Conventions, Weights};
 
 /// Loads the tensors below one prefix of a checkpoint. Every error names the tensor.
@@ -44,6 +45,18 @@ impl<'a> Loader<'a> {
     /// Number of elements loaded so far.
     pub(crate) fn parameters(&self) -> u64 {
         self.parameters.get()
+    }
+
+    /// Fails where the configuration claims more weights than the files hold, before anything is
+    /// made of the sizes that it claims.
+    pub(crate) fn check_size(&self, config: &ModelConfig) -> Result<()> {
+        let (claimed, held) = (config.q_size() as u64 * config.hidden_size as u64, self.weights.elements());
+        if claimed > held {
+            let (heads, head_dim, hidden) = (config.num_attention_heads, config.head_dim, config.hidden_size);
+            let sizes = format!("{heads} heads of {head_dim} elements and a hidden size of {hidden}");
+            return Err(Error::invalid(format!("config.json: {sizes} need more weights than the {held} of the files")));
+        }
+        Ok(())
     }
 
     /// How the file is to be read.

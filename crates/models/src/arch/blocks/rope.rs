@@ -25,6 +25,7 @@ pub(crate) struct Rope {
 impl Ropes {
     /// Uploads the tables for `context_len` positions.
     pub(crate) fn load(loader: &Loader<'_>, config: &ModelConfig, context_len: usize) -> Result<Ropes> {
+        loader.check_size(config)?;
         let pairing = match loader.conventions().rope_interleaved {
             true => RopePairing::Interleaved,
             false => RopePairing::HalfSplit,

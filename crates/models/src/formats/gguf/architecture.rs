@@ -2,8 +2,9 @@
 
 use unisono_core::{Error, Result};
 
-use super::{Metadata, shown};
+use super::Metadata;
 use crate::formats::Conventions;
+use crate::formats::text::shown;
 
 /// The value of `general.architecture`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

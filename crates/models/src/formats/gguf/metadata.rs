@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use unisono_core::{Error, Result};
 
-use super::reader::{Reader, shown};
+use super::reader::Reader;
+use crate::formats::text::shown;
 
 /// Fewest bytes of a pair: the length of an empty key, a type and one byte.
 const MIN_PAIR: u64 = 13;

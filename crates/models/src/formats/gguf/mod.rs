@@ -30,7 +30,6 @@ pub(crate) use config::config_json;
 pub use metadata::{Array, Metadata, Strings, Value};
 pub(crate) use names::translate;
 use reader::Reader;
-pub(crate) use reader::shown;
 pub(crate) use set::Set;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use set::{SplitName, split_count};
@@ -38,6 +37,7 @@ pub(crate) use types::GgmlType;
 pub(crate) use vocabulary::vocabulary;
 
 use super::tensor::{StoredType, TensorInfo};
+use super::text::shown;
 
 /// Most dimensions of a tensor, as in ggml.
 const MAX_RANK: u32 = 4;

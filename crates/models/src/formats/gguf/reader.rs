@@ -79,12 +79,3 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(bytes).map_err(|_| self.error(format_args!("{what} is not UTF-8")))
     }
 }
-
-/// A name from a file, fit for a message: escaped, and cut where it is very long.
-pub(crate) fn shown(name: &str) -> String {
-    let mut text: String = name.chars().take(100).flat_map(char::escape_debug).collect();
-    if name.chars().nth(100).is_some() {
-        text.push('…');
-    }
-    text
-}

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use unisono_core::{Error, Result};
 
-use super::{Architecture, File, Metadata, shown};
+use super::{Architecture, File, Metadata};
 use crate::formats::data::Data;
+use crate::formats::text::shown;
 
 /// A model's files, checked to belong together, the first part first.
 #[derive(Debug)]

@@ -12,9 +12,11 @@
 mod arch;
 mod check;
 mod config;
+mod encoder;
 mod engine;
 mod formats;
 mod model;
+mod pooling;
 mod rope;
 mod tokenizer;
 
@@ -22,8 +24,10 @@ pub use check::{Golden, Goldens, PromptResult, Verification, goldens, tiny_llama
 #[cfg(not(target_family = "wasm"))]
 pub use check::{verify, verify_source};
 pub use config::{Activation, Architecture, ExpertsConfig, ModelConfig, RopeConfig, RopeScaling};
+pub use encoder::{EncoderText, TextEncoder};
 pub use engine::{GenerateOptions, Generation, Session, StopReason};
 pub use formats::{Source, StoredType, TensorInfo, gguf, safetensors};
 pub use model::{Model, ModelOptions};
+pub use pooling::{Pooling, SentenceConfig};
 pub use rope::{RopeTables, rope_tables};
 pub use tokenizer::{Detokenizer, TokenType, Tokenizer, Vocabulary};

@@ -8,7 +8,7 @@ use crate::config::ModelConfig;
 
 /// Loads a model: `wte` `[vocab, hidden]`, `wpe` `[positions, hidden]`, the layers `h.N`, `ln_f`.
 pub(crate) fn load(loader: &Loader<'_>, config: &ModelConfig) -> Result<Stack> {
-    let model = loader.at_optional("transformer", "wte.weight");
+    let model = loader.at("transformer");
     let (vocab, hidden, eps) = (config.vocab_size, config.hidden_size, config.norm_eps);
     let tokens = model.tensor("wte.weight", &[vocab, hidden])?;
     let positions = model.tensor("wpe.weight", &[config.max_position_embeddings, hidden])?;

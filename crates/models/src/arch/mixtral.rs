@@ -6,15 +6,21 @@ use unisono_core::Result;
 use super::blocks::{Attention, DecoderLayer, ExpertNames, Experts, Loader, Mlp, NormForm, Stack};
 use crate::config::ModelConfig;
 
+/// Published files have experts one by one; those with stacked ones have them below `mlp`.
+const NAMES: ExpertNames = ExpertNames {
+    router: ["block_sparse_moe.gate.weight", "mlp.gate.weight"],
+    stacked: "mlp.experts",
+    single: "block_sparse_moe.experts",
+    gate: "w1",
+    up: "w3",
+    down: "w2",
+};
+
 /// Loads a model for `context_len` positions.
 pub(crate) fn load(loader: &Loader<'_>, config: &ModelConfig, context_len: usize) -> Result<Stack> {
-    let names = ExpertNames { gate: "w1", up: "w3", down: "w2" };
     Stack::load(loader, config, context_len, NormForm::Weight, |layer, i, rope| {
         let attention = Attention::separate(&layer.at("self_attn"), config, i, rope)?;
-        // Published files have the first name, new versions of `transformers` the second.
-        let block = layer.at_optional("block_sparse_moe", "gate.weight");
-        let block = if block.has("gate.weight") { block } else { layer.at("mlp") };
-        let mlp = Mlp::Experts(Box::new(Experts::load(&block, config, names)?));
+        let mlp = Mlp::Experts(Box::new(Experts::load(layer, config, &NAMES)?));
         DecoderLayer::pre_norm(layer, config, attention, mlp)
     })
 }

@@ -1,6 +1,7 @@
 //! The architectures: one file each, which knows the names and shapes of its weights and the order
 //! of its blocks. What the blocks compute is in [`blocks`].
 
+mod bert;
 mod blocks;
 mod gemma;
 mod gemma2;
@@ -36,6 +37,27 @@ pub(crate) trait Decoder: fmt::Debug + Send + Sync {
     fn parameters(&self) -> u64;
 }
 
+/// A network that turns whole texts into hidden states.
+pub(crate) trait Encoder: fmt::Debug + Send + Sync {
+    /// Hidden states after the last layer, f32 `[batch, tokens, hidden]`. Those of padding are
+    /// finite and mean nothing.
+    fn hidden(&self, inputs: &EncoderInputs) -> Result<Tensor>;
+
+    /// Number of weights.
+    fn parameters(&self) -> u64;
+}
+
+/// Several texts, padded at the end to one length.
+#[derive(Debug)]
+pub(crate) struct EncoderInputs {
+    /// Token ids, u32 `[batch, tokens]`.
+    pub(crate) tokens: Tensor,
+    /// Types of the tokens, u32 `[batch, tokens]`.
+    pub(crate) types: Tensor,
+    /// Tokens of each text, u32 `[batch]`.
+    pub(crate) lengths: Tensor,
+}
+
 /// Puts the weights of a decoder on a device, with what it needs for `context_len` positions.
 pub(crate) fn load_decoder(
     device: &Device,
@@ -60,4 +82,17 @@ pub(crate) fn load_decoder(
         }
     };
     Ok(Box::new(stack))
+}
+
+/// Puts the weights of an encoder on a device.
+pub(crate) fn load_encoder(device: &Device, config: &ModelConfig, weights: &Weights<'_>) -> Result<Box<dyn Encoder>> {
+    let parameters = Cell::new(0);
+    let loader = Loader::new(device, weights, &parameters);
+    match config.architecture {
+        Architecture::Bert => Ok(Box::new(bert::load(&loader, config)?)),
+        other => {
+            let message = format!("config.json: {} is a decoder; encoders are wanted here", other.name());
+            Err(Error::invalid(message))
+        }
+    }
 }

@@ -13,6 +13,7 @@ mod rope;
 use unisono_core::{Error, Result};
 
 use crate::formats::printable;
+use crate::pooling::Pooling;
 
 pub use architecture::{Activation, Architecture};
 pub use rope::{RopeConfig, RopeScaling};
@@ -70,6 +71,8 @@ pub struct ModelConfig {
     pub experts: Option<ExpertsConfig>,
     /// Kinds of tokens of an encoder (BERT's token types); 0 for others.
     pub type_vocab_size: usize,
+    /// How an encoder's hidden states become one vector, where a GGUF file says.
+    pub pooling: Option<Pooling>,
     /// Whether the output projection is the embedding table.
     pub tie_word_embeddings: bool,
     /// Tokens that begin a text, usually one or none.

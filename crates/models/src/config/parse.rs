@@ -81,6 +81,7 @@ pub(super) fn parse(json: &[u8]) -> Result<ModelConfig> {
         mlp_bias: biased || raw.mlp_bias == Some(true),
         experts: if architecture == Mixtral { Some(experts(&raw)?) } else { None },
         type_vocab_size: if architecture.is_encoder() { raw.type_vocab_size.unwrap_or(2) } else { 0 },
+        pooling: raw.pooling,
         tie_word_embeddings: raw.tie_word_embeddings.unwrap_or(architecture.ties_by_default()),
         bos_token_ids: raw.bos_token_id.map(TokenIds::into_vec).unwrap_or_default(),
         eos_token_ids: raw.eos_token_id.map(TokenIds::into_vec).unwrap_or_default(),

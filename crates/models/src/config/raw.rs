@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::pooling::Pooling;
+
 /// The fields as they are in the file.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -69,6 +71,9 @@ pub(super) struct RawConfig {
     pub(super) tie_word_embeddings: Option<bool>,
     pub(super) bos_token_id: Option<TokenIds>,
     pub(super) eos_token_id: Option<TokenIds>,
+
+    // Of GGUF files, whose metadata becomes such a file.
+    pub(super) pooling: Option<Pooling>,
 
     // What changes the computation and is not implemented.
     pub(super) use_bidirectional_attention: Option<serde_json::Value>,

@@ -11,6 +11,7 @@ use super::mapping::Mapping;
 use super::safetensors::Index;
 use super::source::{Files, Shard, Source};
 use super::text::shown;
+use crate::pooling::{Modules, SentenceConfig};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -48,7 +49,8 @@ impl Source {
         }
     }
 
-    /// From a directory with `config.json`, `tokenizer.json` (optional) and either
+    /// From a directory with `config.json`, `tokenizer.json` and the files of sentence-transformers (optional),
+    /// and either
     /// `model.safetensors` or `model.safetensors.index.json` and the files it names.
     pub fn from_dir(dir: impl AsRef<Path>) -> Result<Source> {
         let dir = dir.as_ref();
@@ -73,7 +75,21 @@ fn with_config(dir: &Path, files: Vec<String>, index: Option<Index>, name: &str)
     let tokenizer = if tokenizer.exists() { Some(read(&tokenizer)?.into()) } else { None };
     let shards = files.into_iter().map(|name| Ok(Shard { data: map(&dir.join(&name))?, name }));
     let files = Files::Safetensors { shards: shards.collect::<Result<_>>()?, index };
-    Ok(Source { name: name.to_owned(), config: config.into(), tokenizer, vocabulary: None, files })
+    let sentence = sentence_config(dir)?;
+    Ok(Source { name: name.to_owned(), config: config.into(), tokenizer, vocabulary: None, sentence, files })
+}
+
+/// What the files of sentence-transformers say, if there are some.
+fn sentence_config(dir: &Path) -> Result<Option<SentenceConfig>> {
+    let modules = dir.join("modules.json");
+    if !modules.exists() {
+        return Ok(None);
+    }
+    let modules = Modules::parse(&read(&modules)?)?;
+    let limits = dir.join("sentence_bert_config.json");
+    let limits = if limits.exists() { Some(read(&limits)?) } else { None };
+    let pooling = read(&dir.join(&modules.pooling_path).join("config.json"))?;
+    SentenceConfig::parse(&modules, &pooling, limits.as_deref()).map(Some)
 }
 
 /// A GGUF model by one of its files.

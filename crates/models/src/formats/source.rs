@@ -14,6 +14,7 @@ use super::safetensors::Index;
 use super::tensor::TensorInfo;
 use super::weights::Weights;
 use crate::config::ModelConfig;
+use crate::pooling::{Modules, SentenceConfig};
 use crate::tokenizer::Vocabulary;
 
 /// A checkpoint, not loaded yet: a GGUF model, or one in the layout of Hugging Face.
@@ -25,6 +26,8 @@ pub struct Source {
     pub(crate) tokenizer: Option<Cow<'static, [u8]>>,
     /// The vocabulary of a GGUF model.
     pub(crate) vocabulary: Option<Arc<Vocabulary>>,
+    /// What the files of sentence-transformers say, if there are some.
+    pub(crate) sentence: Option<SentenceConfig>,
     pub(super) files: Files,
 }
 
@@ -52,7 +55,7 @@ impl Source {
     ) -> Source {
         let shards = weights.into_iter().map(|(name, bytes)| Shard { name, data: Data::Bytes(bytes) }).collect();
         let files = Files::Safetensors { shards, index: None };
-        Source { name: name.into(), config: config.into(), tokenizer: None, vocabulary: None, files }
+        Source { name: name.into(), config: config.into(), tokenizer: None, vocabulary: None, sentence: None, files }
     }
 
     /// From the bytes of a GGUF model: one file, or all parts of a split one in any order, each
@@ -72,6 +75,7 @@ impl Source {
             config: config.into(),
             tokenizer: None,
             vocabulary: vocabulary.map(Arc::new),
+            sentence: None,
             files: Files::Gguf(Arc::new(set)),
         })
     }
@@ -81,6 +85,13 @@ impl Source {
     pub fn with_tokenizer(mut self, json: impl Into<Cow<'static, [u8]>>) -> Source {
         self.tokenizer = Some(json.into());
         self
+    }
+
+    /// With what the files of sentence-transformers say about an encoder: the content of
+    /// `modules.json`, of the pooling module's `config.json` and of `sentence_bert_config.json`.
+    pub fn with_sentence_files(mut self, modules: &[u8], pooling: &[u8], limits: Option<&[u8]>) -> Result<Source> {
+        self.sentence = Some(SentenceConfig::parse(&Modules::parse(modules)?, pooling, limits)?);
+        Ok(self)
     }
 
     /// With the index of a checkpoint in several safetensors files: loading checks that each tensor

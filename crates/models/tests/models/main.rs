@@ -1,11 +1,14 @@
 //! Tests of `unisono-models` on the simple backend of `unisono-tests`: whatever fails here is a
 //! fault of the models, not of a kernel.
 
+mod archs;
 mod config;
 mod gguf;
 mod gguf_package;
 mod goldens;
+mod published;
 mod reference;
+mod rope;
 mod sessions;
 mod tiny;
 mod tiny_gguf;

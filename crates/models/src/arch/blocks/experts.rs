@@ -28,10 +28,17 @@ enum Inputs {
     Fused(Tensor),
 }
 
-/// What the weights of a single expert are called.
+/// What the tensors of a mixture are called.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ExpertNames {
-    /// The gate, `[intermediate, hidden]`.
+    /// The router `[experts, hidden]`, by either name.
+    pub(crate) router: [&'static str; 2],
+    /// Above stacked experts: `gate_up_proj` `[experts, 2 · intermediate, hidden]` and `down_proj`
+    /// `[experts, hidden, intermediate]`, or `gate`, `up` and `down`.
+    pub(crate) stacked: &'static str,
+    /// Above single experts, `0.{gate}.weight` and so on.
+    pub(crate) single: &'static str,
+    /// The gate of a single expert, `[intermediate, hidden]`.
     pub(crate) gate: &'static str,
     /// What it scales, `[intermediate, hidden]`.
     pub(crate) up: &'static str,
@@ -40,24 +47,23 @@ pub(crate) struct ExpertNames {
 }
 
 impl Experts {
-    /// From `gate.weight` (the router) and `experts`: stacked (`experts.gate.weight`, and `up` and
-    /// `down`), stacked with gate and up in one (`experts.gate_up_proj`, `experts.down_proj`), or
-    /// one by one (`experts.0.{names}.weight`, …), which are joined on the way to the device.
-    pub(crate) fn load(loader: &Loader<'_>, config: &ModelConfig, names: ExpertNames) -> Result<Experts> {
+    /// From a layer whose experts are stacked or not; single ones are joined on the way to the
+    /// device.
+    pub(crate) fn load(layer: &Loader<'_>, config: &ModelConfig, names: &ExpertNames) -> Result<Experts> {
         let mixture = config.experts.ok_or_else(|| Error::invalid("config.json: there are no experts"))?;
         let ExpertsConfig { experts, used } = mixture;
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let router = loader.tensor("gate.weight", &[experts, hidden])?;
-        let all = loader.at("experts");
-        let (inputs, down) = if all.has("gate_up_proj") {
-            let gate_up = all.tensor("gate_up_proj", &[experts, 2 * inner, hidden])?;
-            (Inputs::Fused(gate_up), all.tensor("down_proj", &[experts, hidden, inner])?)
-        } else if all.has("gate.weight") {
-            let one = |name: &str, shape: [usize; 2]| all.tensor(name, &[experts, shape[0], shape[1]]);
-            let inputs = Inputs::Separate(one("gate.weight", [inner, hidden])?, one("up.weight", [inner, hidden])?);
-            (inputs, one("down.weight", [hidden, inner])?)
+        let router = layer.tensor(layer.first_of(names.router), &[experts, hidden])?;
+        let (stacked, single) = (layer.at(names.stacked), layer.at(names.single));
+        let (inputs, down) = if stacked.has("gate_up_proj") {
+            let gate_up = stacked.tensor("gate_up_proj", &[experts, 2 * inner, hidden])?;
+            (Inputs::Fused(gate_up), stacked.tensor("down_proj", &[experts, hidden, inner])?)
+        } else if stacked.has("gate") {
+            let one = |name, shape: [usize; 2]| stacked.tensor(name, &[experts, shape[0], shape[1]]);
+            let inputs = Inputs::Separate(one("gate", [inner, hidden])?, one("up", [inner, hidden])?);
+            (inputs, one("down", [hidden, inner])?)
         } else {
-            let joined = |name: &str, shape: [usize; 2]| join(&all, experts, name, shape);
+            let joined = |name, shape| join(&single, experts, name, shape);
             let inputs = Inputs::Separate(joined(names.gate, [inner, hidden])?, joined(names.up, [inner, hidden])?);
             (inputs, joined(names.down, [hidden, inner])?)
         };

@@ -30,13 +30,6 @@ impl<'a> Loader<'a> {
         Loader { prefix: format!("{}{name}.", self.prefix), ..*self }
     }
 
-    /// Those below `name` if it holds the tensor `probe`, else these: files of a network without its
-    /// head leave the first part of their names out.
-    pub(crate) fn at_optional(&self, name: &str, probe: &str) -> Loader<'a> {
-        let below = self.at(name);
-        if below.has(probe) { below } else { Loader { prefix: self.prefix.clone(), ..*self } }
-    }
-
     /// The device.
     pub(crate) fn device(&self) -> &Device {
         self.device

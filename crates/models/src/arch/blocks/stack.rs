@@ -55,7 +55,7 @@ impl Stack {
         layer: impl Fn(&Loader<'_>, usize, Option<Rope>) -> Result<DecoderLayer>,
     ) -> Result<Stack> {
         let (vocab, hidden) = (config.vocab_size, config.hidden_size);
-        let model = loader.at_optional("model", "embed_tokens.weight");
+        let model = loader.at("model");
         let tokens = model.tensor("embed_tokens.weight", &[vocab, hidden])?;
         let ropes = Ropes::load(loader, config, context_len)?;
         let load = |i| layer(&model.at(format_args!("layers.{i}")), i, ropes.of_layer(config, i));

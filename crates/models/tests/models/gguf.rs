@@ -136,3 +136,44 @@ fn the_vocabulary_is_that_of_the_metadata() {
     assert_eq!((&vocabulary.scores[..], &vocabulary.types[..]), (&[1.0; 3][..], &[3, 1, 1][..]));
     assert_eq!((vocabulary.eos_id, vocabulary.bos_id, vocabulary.add_bos), (Some(2), None, Some(true)));
 }
+
+#[test]
+fn each_fault_of_a_file_is_named() {
+    let parse = |file: &Gguf| File::parse("a.gguf", &file.bytes()).unwrap_err().to_string();
+    let expect = |change: &dyn Fn(&mut Gguf), wanted: &str| {
+        let mut file = tiny_llama();
+        change(&mut file);
+        let message = parse(&file);
+        assert!(message.starts_with("a.gguf: ") && message.contains(wanted), "{message}");
+    };
+    // The first tensor is output.weight [50, 24] in f32, 4800 bytes; token_embd.weight follows it.
+    let first = "tensor output.weight ";
+    expect(&|f| f.version = 1, "GGUF version 1 is not supported; 2 and 3 are");
+    expect(&|f| f.version = 3u32.swap_bytes(), "the file is big-endian");
+    expect(&|f| f.tensor_count = Some(1 << 60), "the number of tensors is 1152921504606846976, too large for the");
+    expect(&|f| f.field_count = Some(1 << 60), "the number of metadata pairs is 1152921504606846976, too large");
+    expect(&|f| f.fields[1].0 = "general.architecture".into(), "metadata general.architecture is there twice");
+    expect(&|f| f.fields[0].1.0 = 13, "metadata general.architecture has the type 13; 0 to 12 are possible");
+    expect(&|f| f.fields[1].1 = Field::array(9, 1, &[0; 12]), "metadata llama.embedding_length is an array of arrays");
+    expect(&|f| f.fields[1].1 = Field(7, vec![2]), "metadata llama.embedding_length has a truth value of 2");
+    expect(&|f| f.fields[1].1 = Field::array(4, 1 << 62, &[0; 8]), "the length of metadata llama.embedding_length is");
+    expect(
+        &|f| f.fields.push(("general.alignment".into(), Field::u32(3))),
+        "general.alignment is U32(3); wanted is a power of two",
+    );
+    expect(&|f| f.tensors[1].name = f.tensors[0].name.clone(), &format!("{first}is there twice"));
+    expect(&|f| f.tensors[0].dims = vec![1; 5], &format!("{first}has 5 dimensions; 4 are possible"));
+    expect(&|f| f.tensors[0].dims[1] = 0, &format!("{first}has a dimension of 0"));
+    expect(&|f| f.tensors[0].dims = vec![1 << 40; 3], "is too large");
+    expect(&|f| f.tensors[0].kind = 99, &format!("{first}has the unknown type 99"));
+    expect(&|f| f.tensors[0].kind = 2, &format!("{first}has rows of 24 elements; Q4_0 has blocks of 32"));
+    expect(&|f| f.tensors[0].offset = Some(8), &format!("{first}has offset 8, no multiple of 32"));
+    expect(&|f| f.tensors[0].offset = Some(32), "tensors output.weight and token_embd.weight overlap");
+    expect(
+        &|f| f.tensors[0].offset = Some(1 << 40),
+        "has 4800 bytes at offset 1099511627776 of the data, the file ends",
+    );
+    expect(&|f| f.tensors.last_mut().unwrap().data.truncate(4), "truncated or damaged");
+    let message = File::parse("a.gguf", b"PK\x03\x04").unwrap_err().to_string();
+    assert_eq!(message, "a.gguf: not a GGUF file: it begins with PK\\x03\\x04");
+}

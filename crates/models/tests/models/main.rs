@@ -4,6 +4,7 @@
 mod archs;
 mod config;
 mod gguf;
+mod gguf_config;
 mod gguf_package;
 mod goldens;
 mod published;

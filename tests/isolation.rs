@@ -36,6 +36,7 @@ fn main() -> ExitCode {
     }
     let tests: [(&str, Test); 12] = [
         ("a_healthy_worker_reports_what_a_run_in_process_reports", healthy),
+        ("several_workers_at_a_time_report_the_same", several_at_a_time),
         ("an_abort_costs_one_case", abort),
         ("an_exit_costs_one_case", exit),
         ("a_hang_costs_one_case_and_the_stall_limit", hang),
@@ -197,7 +198,7 @@ fn options(patterns: &[&str]) -> Options {
 }
 
 fn limits() -> Isolation {
-    Isolation { group_limit: Duration::from_secs(60), stall_limit: Duration::from_secs(20), restarts: 3 }
+    Isolation { group_limit: Duration::from_secs(60), stall_limit: Duration::from_secs(20), restarts: 3, workers: 1 }
 }
 
 fn command(fault: &str, case: &str) -> Command {
@@ -237,12 +238,26 @@ fn in_process(patterns: &[&str]) -> Vec<CaseResult> {
 }
 
 fn healthy() -> std::result::Result<(), Failed> {
+    healthy_with(1)
+}
+
+fn several_at_a_time() -> std::result::Result<(), Failed> {
+    healthy_with(3)?;
+    let case = trapped("neg/");
+    let run = isolated_within(&limits().with_workers(3), &["neg/", "exp/"], "exit", &case)?;
+    let outcome = GroupOutcome::Crashed { signal: None, exit_code: Some(7) };
+    costs_one_case(&run, &case, outcome, &["exited with code 7 while running"]);
+    Ok(())
+}
+
+fn healthy_with(workers: usize) -> std::result::Result<(), Failed> {
     let mut seen = Vec::new();
     // Enough families for several groups.
     let patterns = ["add/", "neg/", "exp/", "softmax/", "rms_norm/", "concat/", "program/"];
-    let run = run_isolated(&options(&patterns), &limits(), &mut || command("none", ""), &mut |p| {
-        seen.push((p.done, p.total, p.id.to_owned()));
-    })?;
+    let run =
+        run_isolated(&options(&patterns), &limits().with_workers(workers), &mut || command("none", ""), &mut |p| {
+            seen.push((p.done, p.total, p.id.to_owned()));
+        })?;
     let report = &run.report;
     assert_eq!(facts(&report.results), in_process(&patterns), "the same results in the same order");
     assert!(report.groups.len() > 1 && report.groups.iter().all(|g| g.outcome.is_completed() && g.workers == 1));

@@ -43,10 +43,10 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
         .with_seed(arguments.seed)
         .with_kernel(arguments.kernel.clone());
     let single = !arguments.cases.is_empty() && !arguments.quiet;
-    let isolation = arguments.isolation.limits(level);
     let mut results = Vec::new();
     let mut all_opened = true;
     for summary in &devices {
+        let isolation = arguments.isolation.limits(level, summary.kind);
         let bar = output::progress(&format!("{} {}", summary.id, summary.api), arguments.quiet);
         let opening = Opening::new(summary).planting(arguments.plant.clone(), arguments.extra.clone());
         let ran = check_device(&opening, &options, isolation.as_ref(), &bar);

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use unisono::{Backend, Device, DeviceSummary};
+use unisono::{Backend, Device, DeviceKind, DeviceSummary};
 use unisono_conformance::report::DeviceReport;
 use unisono_conformance::{
     Fingerprint, Isolation, Level, Options, Progress, run, run_isolated, run_task, serve, serve_task,
@@ -33,12 +33,22 @@ pub(crate) struct IsolationArguments {
     /// Kill a group of cases that takes longer (300 at the quick level, 5400 at the full one).
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "no_isolation")]
     pub(crate) group_timeout: Option<u64>,
+    /// Groups of cases that run at the same time, each in its own process: by default one, and for a
+    /// software adapter, which spends its time compiling on one core, as many as there are cores, up
+    /// to four.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=64), conflicts_with = "no_isolation")]
+    pub(crate) workers: Option<u64>,
 }
 
 impl IsolationArguments {
-    /// The limits, or none for a run in this process.
-    pub(crate) fn limits(&self, level: Level) -> Option<Isolation> {
-        let isolation = Isolation::new(level);
+    /// The limits for a kind of device, or none for a run in this process.
+    pub(crate) fn limits(&self, level: Level, kind: DeviceKind) -> Option<Isolation> {
+        let workers = match (self.workers, kind) {
+            (Some(workers), _) => workers as usize,
+            (None, DeviceKind::Software) => std::thread::available_parallelism().map_or(1, usize::from).min(4),
+            (None, _) => 1,
+        };
+        let isolation = Isolation::new(level).with_workers(workers);
         let isolation = match self.group_timeout {
             Some(seconds) => isolation.with_group_limit(Duration::from_secs(seconds)),
             None => isolation,
@@ -158,7 +168,7 @@ pub(crate) fn suite(
     opening: &Opening,
     options: &Options,
     isolation: Option<&Isolation>,
-    progress: &mut dyn FnMut(&Progress<'_>),
+    progress: &mut (dyn FnMut(&Progress<'_>) + Send),
 ) -> Result<Ran> {
     let Some(isolation) = isolation else {
         let backend = opening.open()?;

@@ -2,7 +2,7 @@
 //! device costs a case and not the run.
 //!
 //! The cases of a run are split into [groups] by family, and each group runs in a process of
-//! its own, one after the other. The supervisor writes the job to the worker's standard input and
+//! its own, one after the other or [a few at a time](Isolation::workers). The supervisor writes the job to the worker's standard input and
 //! reads JSON lines from its standard output (see [`Message`]); standard error is kept for the
 //! report. A worker that ends early, says nothing for too long or uses up the time of its group is
 //! killed and reaped; the case that was running counts as an error that says so, and a fresh worker
@@ -59,6 +59,9 @@ pub struct Isolation {
     pub stall_limit: Duration,
     /// How many times a worker that ended early is replaced within a group.
     pub restarts: usize,
+    /// Groups that run at the same time. More than one suits a device that lives in its process, as a
+    /// software adapter does; processes that share a GPU lose it together.
+    pub workers: usize,
 }
 
 impl Isolation {
@@ -71,7 +74,19 @@ impl Isolation {
             Level::Full => (5400, 1200),
             Level::Exhaustive => (3 * 86_400, 4 * 3600),
         };
-        Isolation { group_limit: Duration::from_secs(group), stall_limit: Duration::from_secs(stall), restarts: 3 }
+        Isolation {
+            group_limit: Duration::from_secs(group),
+            stall_limit: Duration::from_secs(stall),
+            restarts: 3,
+            workers: 1,
+        }
+    }
+
+    /// Another number of groups at the same time, at least one.
+    #[must_use]
+    pub fn with_workers(mut self, workers: usize) -> Isolation {
+        self.workers = workers.max(1);
+        self
     }
 
     /// Another time for a group; no case may take longer than that.

@@ -1,10 +1,12 @@
-//! The supervisor's side: groups one after the other, and results out of whatever their workers
-//! leave behind.
+//! The supervisor's side: groups one after the other, or a few at a time, and results out of
+//! whatever their workers leave behind.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Isolation;
@@ -43,7 +45,7 @@ impl std::error::Error for IsolationError {}
 
 /// Runs what `options` select in workers, blocking. `worker` makes the command of a worker, a
 /// program that calls [`serve`](super::serve); its environment is inherited. `progress` is called
-/// after each case.
+/// after each case, from one thread at a time.
 ///
 /// # Errors
 ///
@@ -51,34 +53,40 @@ impl std::error::Error for IsolationError {}
 pub fn run_isolated(
     options: &Options,
     isolation: &Isolation,
-    worker: &mut dyn FnMut() -> Command,
-    progress: &mut dyn FnMut(&Progress<'_>),
+    worker: &mut (dyn FnMut() -> Command + Send),
+    progress: &mut (dyn FnMut(&Progress<'_>) + Send),
 ) -> Result<IsolatedRun, IsolationError> {
     let start = Instant::now();
     let items = select(options);
     let groups = groups(items.iter().map(|item| (item.id(), item.family())));
     let by_id = items.iter().map(|item| (item.id(), item)).collect();
-    let results = HashMap::new();
-    let mut run = Run { options, isolation, worker, progress, items: by_id, results, start, facts: None, kernels: 0 };
-    let mut ended: Vec<GroupResult> = Vec::new();
-    for group in &groups {
-        let unopened = ended.iter().rev().take_while(|g| g.outcome == GroupOutcome::NotStarted).count();
-        ended.push(if unopened < UNOPENED { run.group(group) } else { run.skip(group) });
-        if run.facts.is_none() {
-            // The first line gives the reason, the rest is what the worker wrote.
-            let detail = ended.remove(0).detail;
-            return Err(IsolationError(detail.lines().next().unwrap_or_default().to_string()));
+    let ended = groups.iter().map(|_| None).collect();
+    let state = State { worker, progress, results: HashMap::new(), facts: None, kernels: 0, unopened: 0, ended };
+    let run = Run { options, isolation, items: by_id, start, state: Mutex::new(state) };
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..isolation.workers.clamp(1, groups.len().max(1)) {
+            scope.spawn(|| {
+                while let Some((i, group)) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, groups.get(i)?)))
+                {
+                    run.group_or_skip(i, group);
+                }
+            });
         }
-    }
-    let Some(facts) = run.facts else {
-        return Err(IsolationError("no case is selected".to_string()));
+    });
+    let mut state = run.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let ended: Vec<GroupResult> = state.ended.into_iter().flatten().collect();
+    let Some(facts) = state.facts else {
+        // The first line gives the reason, the rest is what the worker wrote.
+        let reason = ended.first().and_then(|group| group.detail.lines().next());
+        return Err(IsolationError(reason.unwrap_or("no case is selected").to_string()));
     };
-    let mut results = run.results;
-    let all: Vec<_> = items.iter().flat_map(|item| results.remove(item.id()).unwrap_or_default()).collect();
+    let all: Vec<_> = items.iter().flat_map(|item| state.results.remove(item.id()).unwrap_or_default()).collect();
     let profiles = crate::profiles::of_run(options, &items, &all);
     let mut report = DeviceReport::of_facts(facts, all, start.elapsed().as_secs_f64());
     (report.groups, report.profiles) = (ended, profiles);
-    Ok(IsolatedRun { report, kernels: run.kernels })
+    Ok(IsolatedRun { report, kernels: state.kernels })
 }
 
 /// Runs a task in a worker that calls [`serve_task`](super::serve_task) and returns what it brings.
@@ -111,13 +119,22 @@ pub fn run_task(
 struct Run<'a> {
     options: &'a Options,
     isolation: &'a Isolation,
-    worker: &'a mut dyn FnMut() -> Command,
-    progress: &'a mut dyn FnMut(&Progress<'_>),
     items: HashMap<&'a str, &'a Item>,
-    results: HashMap<String, Vec<CaseResult>>,
     start: Instant,
+    state: Mutex<State<'a>>,
+}
+
+/// What groups that run at the same time share.
+struct State<'a> {
+    worker: &'a mut (dyn FnMut() -> Command + Send),
+    progress: &'a mut (dyn FnMut(&Progress<'_>) + Send),
+    results: HashMap<String, Vec<CaseResult>>,
     facts: Option<DeviceFacts>,
     kernels: u64,
+    /// Groups in a row that could not open the device.
+    unopened: usize,
+    /// How the groups ended, in the order of the groups.
+    ended: Vec<Option<GroupResult>>,
 }
 
 /// What a worker has said of itself.
@@ -151,9 +168,27 @@ impl Said {
     }
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    fn state(&self) -> MutexGuard<'_, State<'a>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a group, unless the device cannot be opened: the first group that cannot ends the run if
+    /// none could before, later ones end it when there are [`UNOPENED`] in a row.
+    fn group_or_skip(&self, i: usize, group: &Group) {
+        let (unopened, never) = {
+            let state = self.state();
+            (state.unopened, state.facts.is_none())
+        };
+        let hopeless = unopened >= UNOPENED || (unopened > 0 && never);
+        let result = if hopeless { self.skip(group) } else { self.group(group) };
+        let mut state = self.state();
+        state.unopened = if result.outcome == GroupOutcome::NotStarted { unopened + 1 } else { 0 };
+        state.ended[i] = Some(result);
+    }
+
     /// Runs a group in as many workers as it takes.
-    fn group(&mut self, group: &Group) -> GroupResult {
+    fn group(&self, group: &Group) -> GroupResult {
         let start = Instant::now();
         let deadline = start + self.isolation.group_limit;
         let mut result = blank_group(group);
@@ -163,7 +198,10 @@ impl Run<'_> {
             result.workers += 1;
             let before = left.len();
             let (ended, said) = self.worker(&left, deadline);
-            left.retain(|id| !self.results.contains_key(*id));
+            {
+                let state = self.state();
+                left.retain(|id| !state.results.contains_key(*id));
+            }
             let outcome = outcome(&ended, &said, self.isolation, !left.is_empty());
             if outcome.is_completed() {
                 break;
@@ -204,27 +242,28 @@ impl Run<'_> {
     }
 
     /// A group for which no worker is started any more.
-    fn skip(&mut self, group: &Group) -> GroupResult {
+    fn skip(&self, group: &Group) -> GroupResult {
         let detail = format!("the device did not open for the {UNOPENED} groups before");
         group.cases.iter().for_each(|id| self.settle(id, Status::NotRun, &detail, ""));
         GroupResult { outcome: GroupOutcome::NotStarted, detail, ..blank_group(group) }
     }
 
     /// Runs one worker and keeps the results that it brings.
-    fn worker(&mut self, cases: &[&str], deadline: Instant) -> (Ended, Said) {
+    fn worker(&self, cases: &[&str], deadline: Instant) -> (Ended, Said) {
         let mut said = Said::default();
         let mut options = self.options.clone();
         options.time_limit = options.time_limit.map(|limit| limit.saturating_sub(self.start.elapsed()));
         let limits = Limits { deadline, stall: self.isolation.stall_limit };
-        let ended = watch((self.worker)(), job(&options, cases), &limits, &mut |message| {
+        let command = (self.state().worker)();
+        let ended = watch(command, job(&options, cases), &limits, &mut |message| {
             said.hear(&message);
             match message {
                 _ if said.refused.is_some() => return ControlFlow::Break(()),
                 Message::Hello { device, .. } => {
-                    self.facts.get_or_insert(*device);
+                    self.state().facts.get_or_insert(*device);
                 }
                 Message::Results { id, results } if cases.contains(&id.as_str()) => self.keep(&id, results),
-                Message::End { kernels } => self.kernels += kernels,
+                Message::End { kernels } => self.state().kernels += kernels,
                 _ => {}
             }
             ControlFlow::Continue(())
@@ -234,22 +273,24 @@ impl Run<'_> {
 
     /// Keeps results if they are of that case. There may be none: a case may lack the kernel that the
     /// options name.
-    fn keep(&mut self, id: &str, results: Vec<CaseResult>) {
-        if results.iter().any(|r| r.id != id) || self.results.contains_key(id) {
+    fn keep(&self, id: &str, results: Vec<CaseResult>) {
+        let mut state = self.state();
+        if results.iter().any(|r| r.id != id) || state.results.contains_key(id) {
             return;
         }
-        let (done, total) = (self.results.len() + 1, self.items.len());
-        (self.progress)(&Progress { done, total, id, results: &results });
-        self.results.insert(id.to_string(), results);
+        let (done, total) = (state.results.len() + 1, self.items.len());
+        (state.progress)(&Progress { done, total, id, results: &results });
+        state.results.insert(id.to_string(), results);
     }
 
     /// A case that no worker has a result for.
-    fn settle(&mut self, id: &str, status: Status, why: &str, output: &str) {
-        let device = self.facts.as_ref().map_or("", |facts| facts.id.as_str());
+    fn settle(&self, id: &str, status: Status, why: &str, output: &str) {
+        let facts = self.state().facts.clone();
+        let device = facts.as_ref().map_or("", |facts| facts.id.as_str());
         if let Some(item) = self.items.get(id) {
             let detail = format!("{why}{}", last_words(output));
             let mut result = CaseResult { status, detail, ..item.blank(device, self.options) };
-            if let Some(facts) = &self.facts {
+            if let Some(facts) = &facts {
                 result.reproduce.push_str(&planted(&facts.properties));
             }
             self.keep(id, vec![result]);

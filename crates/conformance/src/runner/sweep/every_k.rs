@@ -26,6 +26,11 @@ const BATCH: usize = 256;
 /// Up to here the selected kernel runs every size with one row (others an eighth of it: tiles of
 /// kernels for many rows compute much that is thrown away).
 const DENSE: usize = 1024;
+/// Up to here the selected kernel runs every size with one row of f32. Above, one size in
+/// [`STRIDE`]: the work grows with the square of the size, and a software adapter takes minutes.
+const EVERY: usize = 16_384;
+/// Prime, so that every remainder by a tile or workgroup size occurs.
+const STRIDE: usize = 61;
 
 /// The products of one weight type with one number of rows.
 #[derive(Clone, Debug)]
@@ -83,15 +88,16 @@ impl EveryK {
     }
 
     /// The sizes to run, growing. With f32 weights along k and one row the selected kernel runs every
-    /// one; else every small one and those around powers of two, as far as is quick. The exhaustive
-    /// level leaves none out.
+    /// one to 16,384 and one in 61 above; else every small one. All run those around powers of two,
+    /// as far as is quick. The exhaustive level leaves none out.
     pub(crate) fn lengths(&self, selected: bool) -> Vec<usize> {
         let one_row = selected && self.m == 1;
-        let all = self.everything || (one_row && self.along_k && self.weight == DType::F32);
+        let most_sizes = one_row && self.along_k && self.weight == DType::F32;
         let (dense, most) = if one_row { (DENSE, MOST_K) } else { (DENSE / 8, MOST_K / 16) };
         let block = self.block();
         let edge = |k: usize| [k - block, k, k + block].iter().any(|k| k.is_power_of_two()) && k <= most + block;
-        let runs = |k: &usize| all || *k <= dense || edge(*k);
+        let sampled = |k: usize| most_sizes && (k <= EVERY || k.is_multiple_of(STRIDE));
+        let runs = |k: &usize| self.everything || *k <= dense || edge(*k) || sampled(*k);
         (self.from..=self.to).filter(|k| k.is_multiple_of(block)).filter(runs).collect()
     }
 

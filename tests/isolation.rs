@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     if let Ok(fault) = std::env::var(FAULT) {
         return worker(&fault);
     }
-    let tests: [(&str, Test); 12] = [
+    let tests: [(&str, Test); 13] = [
         ("a_healthy_worker_reports_what_a_run_in_process_reports", healthy),
         ("several_workers_at_a_time_report_the_same", several_at_a_time),
         ("an_abort_costs_one_case", abort),
@@ -198,7 +198,7 @@ fn options(patterns: &[&str]) -> Options {
 }
 
 fn limits() -> Isolation {
-    Isolation { group_limit: Duration::from_secs(60), stall_limit: Duration::from_secs(20), restarts: 3, workers: 1 }
+    Isolation { group_limit: Duration::from_secs(600), stall_limit: Duration::from_secs(120), restarts: 3, workers: 1 }
 }
 
 fn command(fault: &str, case: &str) -> Command {

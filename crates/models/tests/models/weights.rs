@@ -1,6 +1,7 @@
 //! Files from strangers: every fault is an error that names the file and the tensor.
 
 use unisono_core::ErrorKind;
+use unisono_models::safetensors::{Header, Index};
 use unisono_models::{Model, ModelOptions, Source};
 
 use crate::tiny;
@@ -111,4 +112,66 @@ fn directories_load_whole_and_in_shards() {
 
     std::fs::write(&index, r#"{"weight_map": {"a": "../outside.safetensors"}}"#).unwrap();
     assert!(message(dir.path()).contains("not a plain file name"));
+}
+
+#[test]
+fn each_fault_of_a_header_is_named() {
+    let refused = |header: &str, data: usize| {
+        let file = tiny::file(header.as_bytes(), &vec![0; data]);
+        Header::parse("a.safetensors", &file).unwrap_err().to_string()
+    };
+    let entry = |name: &str, dtype: &str, shape: &str, start: u64, end: u64| {
+        format!(r#""{name}": {{"dtype": "{dtype}", "shape": {shape}, "data_offsets": [{start}, {end}]}}"#)
+    };
+    let (x, y) = (entry("x", "F32", "[2]", 0, 8), entry("y", "BF16", "[1, 2]", 8, 12));
+    let both = tiny::file(format!("{{{y}, {x}}}").as_bytes(), &[0; 12]);
+    let header = Header::parse("a.safetensors", &both).unwrap();
+    assert_eq!((&header.tensors()["y"].shape[..], header.tensors()["y"].bytes.len()), (&[1, 2][..], 4));
+    let cases = [
+        (format!("{{{x}, {x}}}"), 8, "malformed header: tensor x is there twice"),
+        (format!("{{{y}}}"), 12, "tensor y has data_offsets [8, 12] where 0 is next"),
+        (
+            format!("{{{x}, {}}}", entry("z", "I8", "[8]", 4, 12)),
+            12,
+            "tensor z has data_offsets [4, 12] where 8 is next",
+        ),
+        (format!("{{{x}}}"), 12, "the tensors need 8 bytes, the file has 12"),
+        (format!("{{{}}}", entry("x", "F16", "[2]", 0, 8)), 8, "tensor x of shape [2] in F16 has 8 bytes"),
+        (format!("{{{}}}", entry("x", "F32", "[2, 9223372036854775809]", 0, 8)), 8, "in F32 has 8 bytes"),
+        (format!("{{{}}}", entry("x", "F32", "[1,1,1,1,1,1,1,1,1]", 0, 4)), 4, "at most 8 sizes"),
+    ];
+    for (header, data, wanted) in cases {
+        let message = refused(&header, data);
+        assert!(message.starts_with("a.safetensors: ") && message.contains(wanted), "{message}");
+    }
+}
+
+#[test]
+fn an_index_is_held_against_the_files() {
+    let mut first = tiny::tensors();
+    let second = first.split_off("model.layers.1");
+    let load_with = |map: &serde_json::Map<String, serde_json::Value>| {
+        let files = [("a.safetensors", &first), ("b.safetensors", &second)];
+        let files = files.map(|(name, tensors)| (name.to_owned(), tiny::safetensors(tensors).into())).to_vec();
+        let json = serde_json::json!({"weight_map": map}).to_string();
+        let index = Index::parse("index.json", json.as_bytes()).unwrap();
+        assert_eq!(index.files().first(), Some(&"a.safetensors"));
+        load(&Source::from_bytes("tiny", tiny::config_json("").into_bytes(), files).with_index(index))
+    };
+    let mut map: serde_json::Map<String, serde_json::Value> =
+        (first.keys().map(|n| (n.clone(), "a.safetensors".into())))
+            .chain(second.keys().map(|n| (n.clone(), "b.safetensors".into())))
+            .collect();
+    load_with(&map).unwrap();
+    map["model.norm.weight"] = "a.safetensors".into();
+    let message = load_with(&map).unwrap_err();
+    let wanted = "index.json: tensor model.norm.weight should be in a.safetensors and is in b.safetensors";
+    assert!(message.contains(wanted), "{message}");
+    map["model.norm.weight"] = "b.safetensors".into();
+    map.insert("other".into(), "b.safetensors".into());
+    let message = load_with(&map).unwrap_err();
+    assert!(message.contains("tensor other should be in b.safetensors and is in no file"), "{message}");
+    let twice = r#"{"weight_map": {"x": "a.safetensors", "x": "b.safetensors"}}"#;
+    let message = Index::parse("index.json", twice.as_bytes()).unwrap_err().to_string();
+    assert!(message.starts_with("index.json: x is there twice"), "{message}");
 }

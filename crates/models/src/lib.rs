@@ -3,7 +3,7 @@
 //! The crate depends on the contract alone (`unisono-core`) and knows no backend: it is the proof
 //! that the contract is enough to write an engine on, and it runs on whatever device it is given.
 //!
-//! A [`Source`] names a checkpoint (a Hugging Face directory, bytes in memory, or the
+//! A [`Source`] names a checkpoint (a Hugging Face directory, a GGUF file, bytes in memory, or the
 //! embedded tiny Llama), [`Model::load`] puts its weights on a device, a [`Session`]
 //! holds the key-value cache of one conversation, and [`verify_source`] checks a device against golden
 //! results of an independent implementation.

@@ -103,6 +103,7 @@ fn check_parts(parts: &mut [Part]) -> Result<()> {
 }
 
 /// A file name `prefix-00002-of-00003.gguf`, as parts of a split model have.
+#[cfg(not(target_family = "wasm"))]
 pub(crate) struct SplitName {
     pub(crate) prefix: String,
     /// From 1 on.
@@ -110,6 +111,7 @@ pub(crate) struct SplitName {
     pub(crate) count: u64,
 }
 
+#[cfg(not(target_family = "wasm"))]
 impl SplitName {
     /// `None` for other names.
     pub(crate) fn parse(name: &str) -> Option<SplitName> {

@@ -18,8 +18,8 @@ const INDEX: &str = "model.safetensors.index.json";
 
 impl Source {
     /// Opens a checkpoint:
-    /// - a directory as Hugging Face has it, see [`from_dir`](Self::from_dir), or one that holds
-    ///   the files of one GGUF model;
+    /// - a directory as Hugging Face has it, see [`from_dir`](Self::from_dir), or one without
+    ///   safetensors files that holds one GGUF model;
     /// - a GGUF file, or any part of a split one, with the other parts beside it;
     /// - a safetensors file with its `config.json` beside it; if an `…index.json` beside it names
     ///   the file, the whole checkpoint.
@@ -29,9 +29,10 @@ impl Source {
     pub fn open(path: impl AsRef<Path>) -> Result<Source> {
         let path = path.as_ref();
         if path.is_dir() {
-            return match gguf_model_of(path)? {
-                Some(file) if !path.join(SINGLE).exists() && !path.join(INDEX).exists() => open_gguf(&file),
-                _ => Source::from_dir(path),
+            let safetensors = path.join(SINGLE).exists() || path.join(INDEX).exists();
+            return match if safetensors { None } else { gguf_model_of(path)? } {
+                Some(file) => open_gguf(&file),
+                None => Source::from_dir(path),
             };
         }
         let (dir, name) = split(path)?;
@@ -39,7 +40,7 @@ impl Source {
             Some("gguf") => open_gguf(path),
             Some("safetensors") => match read_index(&dir)? {
                 Some(index) if index.files().contains(&name.as_str()) => Source::from_dir(&dir),
-                _ => with_config(&dir, vec![name.clone()], None, name.trim_end_matches(".safetensors")),
+                _ => with_config(&dir, vec![name.clone()], None, name.strip_suffix(".safetensors").unwrap_or(&name)),
             },
             _ => Err(Error::invalid(format!(
                 "{}: a directory, a .gguf file or a .safetensors file is wanted{}",
@@ -98,7 +99,7 @@ fn open_gguf(path: &Path) -> Result<Source> {
     let data = map(path)?;
     let count = gguf::split_count(gguf::File::parse(&name, data.bytes()?)?.metadata())?;
     if count == 1 {
-        let title = name.trim_end_matches(".gguf").to_owned();
+        let title = name.strip_suffix(".gguf").unwrap_or(&name).to_owned();
         return Source::from_gguf(title, vec![(name, data)]);
     }
     let Some(named) = gguf::SplitName::parse(&name).filter(|named| named.count == count) else {

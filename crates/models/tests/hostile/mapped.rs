@@ -104,6 +104,21 @@ fn what_is_no_checkpoint_is_refused_by_name() {
 }
 
 #[test]
+fn a_directory_is_what_its_files_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Source::open(dir.path());
+    std::fs::write(dir.path().join("config.json"), tiny::config_json("")).unwrap();
+    assert!(open().unwrap_err().to_string().contains("model.safetensors does not exist"));
+    std::fs::write(dir.path().join("first.gguf"), tiny_llama().bytes()).unwrap();
+    assert_eq!(open().unwrap().name(), "first");
+    std::fs::write(dir.path().join("second.gguf"), tiny_llama().bytes()).unwrap();
+    assert!(open().unwrap_err().to_string().contains("several GGUF models (first.gguf, second.gguf)"));
+    // Beside safetensors they are conversions of the same model.
+    std::fs::write(dir.path().join("model.safetensors"), tiny::safetensors(&tiny::tensors())).unwrap();
+    assert!(open().unwrap().tensors().unwrap().iter().all(|(_, file, _)| file == "model.safetensors"));
+}
+
+#[test]
 fn a_file_that_shrinks_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("tiny.gguf");

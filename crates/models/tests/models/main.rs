@@ -3,6 +3,7 @@
 
 mod archs;
 mod config;
+mod encoder;
 mod gguf;
 mod gguf_config;
 mod gguf_package;

@@ -6,6 +6,7 @@
 //! implemented is refused by name: a model must not load and quietly compute something else.
 
 mod architecture;
+mod nested;
 mod parse;
 mod raw;
 mod rope;

@@ -5,11 +5,12 @@ use unisono_core::Result;
 
 use super::architecture::{Activation, Architecture, missing};
 use super::raw::{RawConfig, TokenIds};
-use super::{ExpertsConfig, MAX_LAYERS, MAX_SIZE, ModelConfig, invalid, rope};
+use super::{ExpertsConfig, MAX_LAYERS, MAX_SIZE, ModelConfig, invalid, nested, rope};
 
 /// The configuration, not checked yet.
 pub(super) fn parse(json: &[u8]) -> Result<ModelConfig> {
     let raw: RawConfig = serde_json::from_slice(json).map_err(invalid)?;
+    let raw = nested::text_model(raw)?;
     let class = raw.architectures.as_ref().and_then(|a| a.first());
     let architecture = Architecture::named(class.map(String::as_str), raw.model_type.as_deref())?;
     refuse_unsupported(&raw, architecture)?;

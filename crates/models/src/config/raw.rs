@@ -13,6 +13,8 @@ use crate::pooling::Pooling;
 pub(super) struct RawConfig {
     pub(super) architectures: Option<Vec<String>>,
     pub(super) model_type: Option<String>,
+    /// The text model of one that also sees images.
+    pub(super) text_config: Option<serde_json::Value>,
 
     pub(super) hidden_size: Option<usize>,
     pub(super) intermediate_size: Option<usize>,

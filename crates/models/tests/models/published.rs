@@ -124,6 +124,28 @@ fn gemma_2_and_3() {
 }
 
 #[test]
+fn gemma_3_with_images() {
+    // The 4B model: what equals the defaults of transformers is left out.
+    let outer = json!({"architectures": ["Gemma3ForConditionalGeneration"], "boi_token_index": 255999,
+        "eoi_token_index": 256000, "eos_token_id": [1, 106], "image_token_index": 262144, "initializer_range": 0.02,
+        "mm_tokens_per_image": 256, "model_type": "gemma3", "torch_dtype": "bfloat16",
+        "text_config": {"hidden_size": 2560, "intermediate_size": 10240, "model_type": "gemma3_text",
+            "num_hidden_layers": 34, "rope_scaling": {"factor": 8.0, "rope_type": "linear"}, "sliding_window": 1024},
+        "vision_config": {"hidden_size": 1152, "image_size": 896, "model_type": "siglip_vision_model",
+            "num_hidden_layers": 27, "vision_use_head": false}});
+    let config = parse(&outer).unwrap();
+    assert_eq!((config.architecture, config.num_hidden_layers), (Architecture::Gemma3, 34));
+    assert_eq!((config.q_size(), config.kv_size(), config.vocab_size), (2048, 1024, 262_208));
+    assert_eq!((config.window(4), config.window(5), config.max_position_embeddings), (Some(1024), None, 131_072));
+    assert_eq!((config.eos_token_ids.as_slice(), config.attention_scale), (&[1, 106][..], 1.0 / 16.0));
+    assert_eq!(config.rope.unwrap().scaling, RopeScaling::Linear { factor: 8.0 });
+    assert!(parse(&without(outer.clone(), "text_config")).unwrap_err().contains("missing field text_config"));
+    assert!(parse(&with(outer.clone(), json!({"text_config": 3}))).unwrap_err().contains("text_config is not"));
+    let bad = with(outer, json!({"text_config": {"hidden_size": "wide"}}));
+    assert!(parse(&bad).unwrap_err().contains("text_config: "));
+}
+
+#[test]
 fn phi_3_and_4() {
     let fields = json!({"attention_bias": false, "auto_map": {"AutoConfig": "configuration_phi3.Phi3Config"},
         "embd_pdrop": 0.0, "resid_pdrop": 0.0, "hidden_size": 3072, "intermediate_size": 8192,

@@ -30,4 +30,4 @@ pub use formats::{Source, StoredType, TensorInfo, gguf, safetensors};
 pub use model::{Model, ModelOptions};
 pub use pooling::{Pooling, SentenceConfig};
 pub use rope::{RopeTables, rope_tables};
-pub use tokenizer::{Detokenizer, TokenType, Tokenizer, Vocabulary};
+pub use tokenizer::{ChatOptions, ChatTemplate, Detokenizer, Message, TokenType, Tokenizer, Vocabulary};

@@ -23,6 +23,10 @@ pub struct Vocabulary {
     pub bos_id: Option<u32>,
     /// `tokenizer.ggml.eos_token_id`: ends a text.
     pub eos_id: Option<u32>,
+    /// `tokenizer.ggml.eot_token_id`: ends a turn.
+    pub eot_id: Option<u32>,
+    /// `tokenizer.ggml.eom_token_id`: ends a message that calls a tool.
+    pub eom_id: Option<u32>,
     /// `tokenizer.ggml.unknown_token_id`: stands for what no token spells.
     pub unk_id: Option<u32>,
     /// `tokenizer.ggml.padding_token_id`.

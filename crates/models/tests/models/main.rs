@@ -2,6 +2,7 @@
 //! fault of the models, not of a kernel.
 
 mod archs;
+mod chat;
 mod config;
 mod encoder;
 mod gguf;
@@ -15,5 +16,6 @@ mod sessions;
 mod tiny;
 mod tiny_gguf;
 mod tokenizer;
+mod vocabularies;
 mod weights;
 mod writer;

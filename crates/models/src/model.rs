@@ -59,7 +59,7 @@ impl Model {
             let message = format!("the cache cannot be {}; f32, f16 and bf16 are possible", options.cache_dtype);
             return Err(Error::dtype(message));
         }
-        let tokenizer = source.tokenizer.as_deref().map(Tokenizer::from_bytes).transpose()?;
+        let tokenizer = source.tokenizer()?;
         let weights = Weights::open(source)?;
         let decoder = arch::load_decoder(device, &config, &weights, context_len)?;
         let prefill_chunk = options.prefill_chunk.clamp(1, context_len).next_power_of_two();
@@ -110,7 +110,7 @@ impl Model {
     /// Its tokenizer; an error if the checkpoint had none.
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
         let tokenizer = self.shared.tokenizer.as_ref();
-        tokenizer.ok_or_else(|| Error::invalid(format!("the model {} has no tokenizer.json", self.shared.name)))
+        tokenizer.ok_or_else(|| Error::invalid(format!("the model {} has no tokenizer", self.shared.name)))
     }
 
     pub(crate) fn decoder(&self) -> &dyn Decoder {

@@ -12,6 +12,7 @@ use super::safetensors::Index;
 use super::source::{Files, Shard, Source};
 use super::text::shown;
 use crate::pooling::{Modules, SentenceConfig};
+use super::source::{ChatFiles, Files, Shard, Source};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -72,8 +73,12 @@ impl Source {
 /// A checkpoint of the given safetensors files and the configuration in their directory.
 fn with_config(dir: &Path, files: Vec<String>, index: Option<Index>, name: &str) -> Result<Source> {
     let config = read(&dir.join("config.json"))?;
-    let tokenizer = dir.join("tokenizer.json");
-    let tokenizer = if tokenizer.exists() { Some(read(&tokenizer)?.into()) } else { None };
+    let optional = |name: &str| {
+        let path = dir.join(name);
+        if path.exists() { read(&path).map(|bytes| Some(bytes.into())) } else { Ok(None) }
+    };
+    let tokenizer = optional("tokenizer.json")?;
+    let chat = ChatFiles { config: optional("tokenizer_config.json")?, template: optional("chat_template.jinja")? };
     let shards = files.into_iter().map(|name| Ok(Shard { data: map(&dir.join(&name))?, name }));
     let files = Files::Safetensors { shards: shards.collect::<Result<_>>()?, index };
     let sentence = sentence_config(dir)?;
@@ -91,6 +96,7 @@ fn sentence_config(dir: &Path) -> Result<Option<SentenceConfig>> {
     let limits = if limits.exists() { Some(read(&limits)?) } else { None };
     let pooling = read(&dir.join(&modules.pooling_path).join("config.json"))?;
     SentenceConfig::parse(&modules, &pooling, limits.as_deref()).map(Some)
+    Ok(Source { name: name.to_owned(), config: config.into(), tokenizer, vocabulary: None, chat, files })
 }
 
 /// A GGUF model by one of its files.

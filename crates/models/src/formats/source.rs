@@ -28,7 +28,17 @@ pub struct Source {
     pub(crate) vocabulary: Option<Arc<Vocabulary>>,
     /// What the files of sentence-transformers say, if there are some.
     pub(crate) sentence: Option<SentenceConfig>,
+    pub(crate) chat: ChatFiles,
     pub(super) files: Files,
+}
+
+/// Files that say how conversations are written, where a checkpoint has them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ChatFiles {
+    /// `tokenizer_config.json`.
+    pub(crate) config: Option<Cow<'static, [u8]>>,
+    /// `chat_template.jinja`.
+    pub(crate) template: Option<Cow<'static, [u8]>>,
 }
 
 /// The files that hold the tensors.
@@ -56,6 +66,14 @@ impl Source {
         let shards = weights.into_iter().map(|(name, bytes)| Shard { name, data: Data::Bytes(bytes) }).collect();
         let files = Files::Safetensors { shards, index: None };
         Source { name: name.into(), config: config.into(), tokenizer: None, vocabulary: None, sentence: None, files }
+        Source {
+            name: name.into(),
+            config: config.into(),
+            tokenizer: None,
+            vocabulary: None,
+            chat: ChatFiles::default(),
+            files,
+        }
     }
 
     /// From the bytes of a GGUF model: one file, or all parts of a split one in any order, each
@@ -76,6 +94,7 @@ impl Source {
             tokenizer: None,
             vocabulary: vocabulary.map(Arc::new),
             sentence: None,
+            chat: ChatFiles::default(),
             files: Files::Gguf(Arc::new(set)),
         })
     }
@@ -92,6 +111,19 @@ impl Source {
     pub fn with_sentence_files(mut self, modules: &[u8], pooling: &[u8], limits: Option<&[u8]>) -> Result<Source> {
         self.sentence = Some(SentenceConfig::parse(&Modules::parse(modules)?, pooling, limits)?);
         Ok(self)
+    /// With the content of `tokenizer_config.json`, which names special tokens and may hold the chat
+    /// template.
+    #[must_use]
+    pub fn with_tokenizer_config(mut self, json: impl Into<Cow<'static, [u8]>>) -> Source {
+        self.chat.config = Some(json.into());
+        self
+    }
+
+    /// With a chat template, the content of `chat_template.jinja`. It goes before any other.
+    #[must_use]
+    pub fn with_chat_template(mut self, jinja: impl Into<Cow<'static, [u8]>>) -> Source {
+        self.chat.template = Some(jinja.into());
+        self
     }
 
     /// With the index of a checkpoint in several safetensors files: loading checks that each tensor

@@ -69,7 +69,7 @@ pub struct ChatTemplate {
 }
 
 /// The part of `tokenizer_config.json` that matters here.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct TokenizerConfig {
     chat_template: Option<Templates>,
     #[serde(flatten)]
@@ -102,11 +102,7 @@ impl ChatTemplate {
     /// hold the template, and `chat_template.jinja`, which goes first. `None` where neither has a
     /// template. Of several named templates it is `default`.
     pub fn from_files(tokenizer_config: Option<&[u8]>, jinja: Option<&[u8]>) -> Result<Option<ChatTemplate>> {
-        let config: Option<TokenizerConfig> = tokenizer_config
-            .map(serde_json::from_slice)
-            .transpose()
-            .map_err(|e| Error::invalid(format!("tokenizer_config.json: {e}")))?;
-        let (templates, rest) = config.map(|c| (c.chat_template, c.rest)).unwrap_or_default();
+        let TokenizerConfig { chat_template: templates, rest } = TokenizerConfig::parse(tokenizer_config)?;
         let source = match (jinja, templates) {
             (Some(bytes), _) => {
                 std::str::from_utf8(bytes).map_err(|e| Error::invalid(format!("chat_template.jinja: {e}")))?.to_owned()
@@ -114,10 +110,8 @@ impl ChatTemplate {
             (None, Some(templates)) => templates.choose()?,
             (None, None) => return Ok(None),
         };
-        let text =
-            |value: &serde_json::Value| value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned);
         let tokens = rest.iter().filter(|(name, _)| name.ends_with("_token"));
-        let tokens = tokens.filter_map(|(name, value)| Some((name.clone(), text(value)?))).collect();
+        let tokens = tokens.filter_map(|(name, value)| Some((name.clone(), text(value)?.to_owned()))).collect();
         Ok(Some(ChatTemplate::new(source, tokens)?))
     }
 
@@ -150,11 +144,6 @@ impl ChatTemplate {
         template.render(Value::from_pairs(variables)).map_err(|e| failed(&e))
     }
 
-    /// The end-of-turn token by what the files say: `eos_token`.
-    pub fn eos_token(&self) -> Option<&str> {
-        self.tokens.get("eos_token").map(String::as_str)
-    }
-
     /// The template itself.
     pub(super) fn source(&self) -> &str {
         &self.source
@@ -167,6 +156,25 @@ impl ChatTemplate {
         python::set_up(&mut environment, time);
         environment
     }
+}
+
+impl TokenizerConfig {
+    fn parse(json: Option<&[u8]>) -> Result<TokenizerConfig> {
+        let config = json.map(serde_json::from_slice).transpose();
+        config.map(Option::unwrap_or_default).map_err(|e| Error::invalid(format!("tokenizer_config.json: {e}")))
+    }
+}
+
+/// The token that ends a text or, in models for chats, a turn: `eos_token` of
+/// `tokenizer_config.json`.
+pub(super) fn eos_token(tokenizer_config: Option<&[u8]>) -> Result<Option<String>> {
+    let config = TokenizerConfig::parse(tokenizer_config)?;
+    Ok(config.rest.get("eos_token").and_then(text).map(str::to_owned))
+}
+
+/// The text of a token, which files write as such or in an object.
+fn text(value: &serde_json::Value) -> Option<&str> {
+    value.as_str().or_else(|| value.get("content")?.as_str())
 }
 
 impl Templates {

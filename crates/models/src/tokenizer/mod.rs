@@ -9,6 +9,7 @@ mod byte_level;
 mod charsmap;
 mod chat;
 mod detokenizer;
+mod files;
 mod gguf;
 mod guard;
 mod library;

@@ -10,6 +10,7 @@ mod gguf_config;
 mod gguf_package;
 mod goldens;
 mod published;
+mod hostile_tokenizers;
 mod reference;
 mod rope;
 mod sessions;

@@ -31,6 +31,8 @@ pub(crate) fn vocabulary(metadata: &Metadata) -> Result<Option<Vocabulary>> {
         merges: list("merges")?,
         bos_id: id("bos")?,
         eos_id: id("eos")?,
+        eot_id: id("eot")?,
+        eom_id: id("eom")?,
         unk_id: id("unknown")?,
         pad_id: id("padding")?,
         cls_id: id("cls")?,

@@ -1,0 +1,34 @@
+//! The tokenizer and the chat template of a checkpoint, from whichever of its files has them.
+
+use unisono_core::Result;
+
+use crate::formats::Source;
+use crate::tokenizer::Tokenizer;
+use crate::tokenizer::chat::{self, ChatTemplate};
+
+impl Source {
+    /// The tokenizer, from `tokenizer.json` or the vocabulary of a GGUF file; `None` where there is
+    /// neither.
+    pub fn tokenizer(&self) -> Result<Option<Tokenizer>> {
+        let mut tokenizer = match (&self.tokenizer, self.vocabulary()) {
+            (Some(json), _) => Tokenizer::from_bytes(json)?,
+            (None, Some(vocabulary)) => return Tokenizer::from_gguf(vocabulary).map(Some),
+            (None, None) => return Ok(None),
+        };
+        let eos = chat::eos_token(self.chat.config.as_deref())?;
+        let end = eos.and_then(|token| tokenizer.token_id(&token));
+        tokenizer.end.extend(end);
+        Ok(Some(tokenizer))
+    }
+
+    /// The chat template, from `chat_template.jinja`, `tokenizer_config.json` or the metadata of a
+    /// GGUF file; `None` where there is none.
+    pub fn chat_template(&self) -> Result<Option<ChatTemplate>> {
+        let from_files = ChatTemplate::from_files(self.chat.config.as_deref(), self.chat.template.as_deref())?;
+        match (from_files, self.vocabulary()) {
+            (Some(template), _) => Ok(Some(template)),
+            (None, Some(vocabulary)) => ChatTemplate::from_gguf(vocabulary),
+            (None, None) => Ok(None),
+        }
+    }
+}

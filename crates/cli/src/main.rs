@@ -22,6 +22,7 @@ mod profiles;
 mod replay;
 mod reports;
 mod soundness;
+mod tokenize;
 mod verify;
 
 use std::path::PathBuf;
@@ -72,6 +73,8 @@ enum Command {
     Generate(generate::GenerateArguments),
     /// Print the logits of every position of a text given as tokens.
     Logits(logits::LogitsArguments),
+    /// Cut text into tokens, or write tokens as text.
+    Tokenize(tokenize::TokenizeArguments),
     /// Run cases for a check that started this process.
     #[command(hide = true)]
     Worker(isolate::WorkerArguments),
@@ -243,6 +246,7 @@ fn main() -> ExitCode {
         Some(Command::Soundness(arguments)) => soundness::run_command(&arguments),
         Some(Command::Generate(arguments)) => generate::run(&arguments),
         Some(Command::Logits(arguments)) => logits::run(&arguments),
+        Some(Command::Tokenize(arguments)) => tokenize::run(&arguments),
         Some(Command::Worker(arguments)) => isolate::work(&arguments),
     };
     match result {

@@ -59,7 +59,7 @@ impl TextEncoder {
     /// The error names the file, and the tensor or field. Fails on decoders.
     pub fn load(device: &Device, source: &Source) -> Result<TextEncoder> {
         let config = ModelConfig::from_json(&source.config)?;
-        let tokenizer = source.tokenizer.as_deref().map(Tokenizer::from_bytes).transpose()?;
+        let tokenizer = source.tokenizer()?;
         // Files that only say how to pool mean vectors that are compared by their angle.
         let pooled = |pooling| SentenceConfig { pooling, normalise: true, max_seq_length: None };
         let sentence = source.sentence.clone().or(config.pooling.map(pooled));

@@ -49,7 +49,14 @@ impl Model {
     /// Checks a checkpoint and puts its weights on `device` as they are stored (f32, f16 or bf16;
     /// activations are f32). The error names the file, and the tensor or field.
     pub fn load(device: &Device, source: &Source, options: &ModelOptions) -> Result<Model> {
-        let config = ModelConfig::from_json(&source.config)?;
+        let mut config = ModelConfig::from_json(&source.config)?;
+        let tokenizer = source.tokenizer()?;
+        // Models for chats end a turn with a token that only their vocabulary names.
+        for &token in tokenizer.iter().flat_map(Tokenizer::end_tokens) {
+            if !config.eos_token_ids.contains(&token) {
+                config.eos_token_ids.push(token);
+            }
+        }
         let context_len = options.context_len.unwrap_or_else(|| config.max_position_embeddings.min(4096));
         if context_len == 0 || context_len > config.max_position_embeddings {
             let most = config.max_position_embeddings;
@@ -59,7 +66,6 @@ impl Model {
             let message = format!("the cache cannot be {}; f32, f16 and bf16 are possible", options.cache_dtype);
             return Err(Error::dtype(message));
         }
-        let tokenizer = source.tokenizer()?;
         let weights = Weights::open(source)?;
         let decoder = arch::load_decoder(device, &config, &weights, context_len)?;
         let prefill_chunk = options.prefill_chunk.clamp(1, context_len).next_power_of_two();

@@ -9,10 +9,9 @@ use super::data::Data;
 use super::gguf;
 use super::mapping::Mapping;
 use super::safetensors::Index;
-use super::source::{Files, Shard, Source};
+use super::source::{ChatFiles, Files, Shard, Source};
 use super::text::shown;
 use crate::pooling::{Modules, SentenceConfig};
-use super::source::{ChatFiles, Files, Shard, Source};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -82,7 +81,7 @@ fn with_config(dir: &Path, files: Vec<String>, index: Option<Index>, name: &str)
     let shards = files.into_iter().map(|name| Ok(Shard { data: map(&dir.join(&name))?, name }));
     let files = Files::Safetensors { shards: shards.collect::<Result<_>>()?, index };
     let sentence = sentence_config(dir)?;
-    Ok(Source { name: name.to_owned(), config: config.into(), tokenizer, vocabulary: None, sentence, files })
+    Ok(Source { name: name.to_owned(), config: config.into(), tokenizer, vocabulary: None, chat, sentence, files })
 }
 
 /// What the files of sentence-transformers say, if there are some.
@@ -96,7 +95,6 @@ fn sentence_config(dir: &Path) -> Result<Option<SentenceConfig>> {
     let limits = if limits.exists() { Some(read(&limits)?) } else { None };
     let pooling = read(&dir.join(&modules.pooling_path).join("config.json"))?;
     SentenceConfig::parse(&modules, &pooling, limits.as_deref()).map(Some)
-    Ok(Source { name: name.to_owned(), config: config.into(), tokenizer, vocabulary: None, chat, files })
 }
 
 /// A GGUF model by one of its files.

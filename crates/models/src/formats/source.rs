@@ -65,12 +65,12 @@ impl Source {
     ) -> Source {
         let shards = weights.into_iter().map(|(name, bytes)| Shard { name, data: Data::Bytes(bytes) }).collect();
         let files = Files::Safetensors { shards, index: None };
-        Source { name: name.into(), config: config.into(), tokenizer: None, vocabulary: None, sentence: None, files }
         Source {
             name: name.into(),
             config: config.into(),
             tokenizer: None,
             vocabulary: None,
+            sentence: None,
             chat: ChatFiles::default(),
             files,
         }
@@ -111,6 +111,8 @@ impl Source {
     pub fn with_sentence_files(mut self, modules: &[u8], pooling: &[u8], limits: Option<&[u8]>) -> Result<Source> {
         self.sentence = Some(SentenceConfig::parse(&Modules::parse(modules)?, pooling, limits)?);
         Ok(self)
+    }
+
     /// With the content of `tokenizer_config.json`, which names special tokens and may hold the chat
     /// template.
     #[must_use]

@@ -68,7 +68,8 @@ impl Random {
     }
 }
 
-const TEXTS: [&str; 5] = ["", "The fox's  12 é東京🦊\n\n<s></s><tool>", "\u{301}\u{200d}", "▁▁ a", "\u{0}\u{10ffff}<|eot|>"];
+const TEXTS: [&str; 5] =
+    ["", "The fox's  12 é東京🦊\n\n<s></s><tool>", "\u{301}\u{200d}", "▁▁ a", "\u{0}\u{10ffff}<|eot|>"];
 
 /// Whatever was built must also work.
 fn use_it(tokenizer: &Tokenizer) {
@@ -88,18 +89,20 @@ fn mutated_vocabularies_do_not_panic() {
     let strings = ["", " ", "▁", "##", "a b", "\u{0}", "<0x41>", "Ġ", "🦊", "x\u{301}", "[UNK]"];
     let (mut built, mut refused) = (0, 0);
     for round in 0..400 {
-        let name = ["gpt-2", "llama-bpe", "sentencepiece", "sentencepiece-no-bytes", "unigram", "unigram-t5", "wordpiece"]
-            [round % 7];
+        let name =
+            ["gpt-2", "llama-bpe", "sentencepiece", "sentencepiece-no-bytes", "unigram", "unigram-t5", "wordpiece"]
+                [round % 7];
         let mut v = good(name);
         for _ in 0..1 + random.below(4) {
             let (n, string) = (v.tokens.len(), strings[random.below(strings.len())].to_owned());
             match random.below(14) {
-                0 => v.tokens.truncate(random.below(n)),
+                0 => v.tokens.truncate(1 + random.below(n)),
                 1 => v.tokens[random.below(n)] = string,
                 2 if v.types.len() == n => v.types[random.below(n)] = random.below(8) as u32,
                 3 => v.types.clear(),
                 4 if v.scores.len() == n => {
-                    let score = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, f32::MAX, f32::MIN][random.below(7)];
+                    let score =
+                        [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, f32::MAX, f32::MIN][random.below(7)];
                     v.scores[random.below(n)] = score;
                 }
                 5 if !v.merges.is_empty() => {
@@ -129,8 +132,11 @@ fn mutated_vocabularies_do_not_panic() {
 
 /// A small `tokenizer.json` with most parts.
 fn tokenizer_json() -> Value {
-    let vocab: serde_json::Map<String, Value> =
-        ["<unk>", "a", "b", "##b", "▁", "ab", "<0x41>"].iter().enumerate().map(|(i, t)| ((*t).to_owned(), i.into())).collect();
+    let vocab: serde_json::Map<String, Value> = ["<unk>", "a", "b", "##b", "▁", "ab", "<0x41>"]
+        .iter()
+        .enumerate()
+        .map(|(i, t)| ((*t).to_owned(), i.into()))
+        .collect();
     json!({
         "version": "1.0", "truncation": {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0},
         "padding": {"strategy": {"Fixed": 8}, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "<unk>"},
@@ -165,12 +171,27 @@ fn harmful_tokenizer_json_is_refused() {
         ("/model/vocab", json!({}), "vocabulary is empty"),
         ("/model/dropout", json!(0.5), "dropout"),
         ("/post_processor/single/0/SpecialToken/id", json!("[CLS]"), "[CLS]"),
-        ("/normalizer/normalizers", json!(vec![json!({"type": "Replace", "pattern": {"String": "▁"}, "content": "▁▁▁▁▁▁▁▁"}); 40]), "normalizer makes up to"),
-        ("/decoder/decoders", json!(vec![json!({"type": "Replace", "pattern": {"Regex": ""}, "content": "aaaaaaaa"}); 40]), "decoder makes up to"),
+        (
+            "/normalizer/normalizers",
+            json!(vec![
+                json!({"type": "Replace", "pattern": {"String": "▁"}, "content": "▁▁▁▁▁▁▁▁"});
+                40
+            ]),
+            "normalizer makes up to",
+        ),
+        (
+            "/decoder/decoders",
+            json!(vec![json!({"type": "Replace", "pattern": {"Regex": ""}, "content": "aaaaaaaa"}); 40]),
+            "decoder makes up to",
+        ),
         ("/normalizer", json!({"type": "Precompiled", "precompiled_charsmap": "////////"}), "precompiled_charsmap"),
         ("/normalizer", json!({"type": "Precompiled", "precompiled_charsmap": "AAAAAA=="}), "trie is empty"),
         ("/post_processor/special_tokens/<unk>/ids", json!(vec![0; 5000]), "adds 5001 tokens"),
-        ("/pre_tokenizer", json!({"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated", "invert": false}), "tokenizer.json"),
+        (
+            "/pre_tokenizer",
+            json!({"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated", "invert": false}),
+            "tokenizer.json",
+        ),
         ("/version", json!("2.0"), "2.0"),
     ];
     for (path, value, part) in tries {
@@ -180,7 +201,12 @@ fn harmful_tokenizer_json_is_refused() {
         assert!(error.starts_with("tokenizer.json") && error.contains(part), "{path}: {error}");
     }
     let long = json!({"model": {"type": "WordPiece", "vocab": {"[UNK]": 0}, "max_input_chars_per_word": 1_000_000}});
-    assert!(Tokenizer::from_bytes(long.to_string().as_bytes()).unwrap_err().to_string().contains("max_input_chars_per_word"));
+    assert!(
+        Tokenizer::from_bytes(long.to_string().as_bytes())
+            .unwrap_err()
+            .to_string()
+            .contains("max_input_chars_per_word")
+    );
     assert!(Tokenizer::from_bytes("[".repeat(100_000).as_bytes()).is_err());
 }
 
@@ -190,7 +216,19 @@ fn mutated_tokenizer_json_does_not_panic() {
     let embedded = include_bytes!("../../assets/tiny-llama/tokenizer.json");
     let mut random = Random(2);
     let (mut built, mut refused) = (0, 0);
-    let values = [json!(null), json!(0), json!(-1), json!(1e30), json!(u64::MAX), json!(""), json!("▁"), json!([]), json!({}), json!(true), json!([[]])];
+    let values = [
+        json!(null),
+        json!(0),
+        json!(-1),
+        json!(1e30),
+        json!(u64::MAX),
+        json!(""),
+        json!("▁"),
+        json!([]),
+        json!({}),
+        json!(true),
+        json!([[]]),
+    ];
     for round in 0..600 {
         let bytes = if round % 20 == 0 {
             // Bytes of a real file, one flipped.

@@ -1,0 +1,80 @@
+//! `unisono tokenize`: text to tokens and back on the command line.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Exit code, standard output, standard error.
+fn run(arguments: &[&str], input: &str) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_unisono"));
+    command.arg("tokenize").args(arguments).env("NO_COLOR", "1");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A command that refuses its arguments reads nothing.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+fn json(arguments: &[&str], input: &str) -> serde_json::Value {
+    let (code, out, err) = run(&[arguments, &["--json"]].concat(), input);
+    assert_eq!(code, 0, "{out}{err}");
+    serde_json::from_str(&out).unwrap()
+}
+
+#[test]
+fn text_becomes_tokens_and_text_again() {
+    let text = "Once upon a time, 東京\n";
+    let found = json(&[], text);
+    assert_eq!((found["model"].as_str(), found["text"].as_str()), (Some("tiny-llama"), Some(text)));
+    let tokens: Vec<u64> = found["tokens"].as_array().unwrap().iter().map(|t| t.as_u64().unwrap()).collect();
+    assert_eq!(found["pieces"].as_array().unwrap().len(), tokens.len());
+    assert_eq!(json(&["--text", text], "")["tokens"], found["tokens"]);
+    let list = tokens.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+    let (code, out, err) = run(&["--decode", &list], "");
+    assert_eq!((code, out.as_str()), (0, format!("{text}\n").as_str()), "{err}");
+
+    let (_, out, _) = run(&["--text", "Once upon"], "");
+    let first: Vec<u64> = out.lines().map(|line| line.split_whitespace().next().unwrap().parse().unwrap()).collect();
+    assert_eq!(first, tokens[..first.len()]);
+}
+
+#[test]
+fn special_tokens_are_added_and_read_on_request() {
+    let length = |arguments: &[&str]| json(arguments, "")["tokens"].as_array().unwrap().len();
+    let (plain, special) = (length(&["--text", "a"]), length(&["--text", "a", "--special"]));
+    assert!(special > plain, "{special} {plain}");
+    let ids = json(&["--text", "a", "--special"], "")["tokens"].clone();
+    let begin = ids[0].as_u64().unwrap().to_string();
+    let spelled = run(&["--decode", &begin, "--special"], "").1;
+    let spelled = spelled.trim_end();
+    assert!(!spelled.is_empty() && run(&["--decode", &begin], "").1 == "\n");
+    assert_eq!(json(&["--text", spelled], "")["tokens"], serde_json::json!([ids[0]]));
+    assert!(length(&["--text", spelled, "--plain"]) > 1);
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let fails = |arguments: &[&str], code: i32, part: &str| {
+        let (found, out, err) = run(arguments, "");
+        assert!(found == code && err.contains(part) && !err.contains("panicked"), "{arguments:?}: {found} {out}{err}");
+    };
+    fails(&["--decode", "1,x"], 2, "\"x\"");
+    fails(&["--decode", "1,99999"], 2, "99999 is outside the vocabulary");
+    fails(&["--decode", "1", "--text", "a"], 2, "--text");
+    fails(&["--model", "nowhere"], 1, "nowhere");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tokenizer.json");
+    std::fs::write(&file, "{}").unwrap();
+    for path in [dir.path(), &file] {
+        fails(&["--model", path.to_str().unwrap()], 1, "tokenizer.json");
+    }
+}
+
+#[test]
+fn a_tokenizer_needs_no_weights() {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/assets/tiny-llama/tokenizer.json");
+    let expected = json(&["--text", "the fox"], "");
+    let found = json(&["--text", "the fox", "--model", from.to_str().unwrap()], "");
+    assert_eq!(found["tokens"], expected["tokens"]);
+}

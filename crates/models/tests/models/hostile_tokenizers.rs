@@ -45,7 +45,7 @@ fn damaged_vocabularies_are_named() {
     change("sentencepiece", |v| v.types[10] = 1, &["has bytes, but not <0x"]);
     change("sentencepiece-no-bytes", |v| (v.unk_id, v.types[0]) = (None, 1), &["neither bytes nor"]);
     change("sentencepiece-nfkc", |v| v.precompiled_charsmap.truncate(3), &["precompiled_charsmap"]);
-    change("wordpiece", |v| v.tokens[1] = "[OTHER]".into(), &["[OTHER]"]);
+    change("wordpiece", |v| (v.unk_id, v.tokens[1]) = (None, "[OTHER]".into()), &["no token [UNK]"]);
     change("wordpiece", |v| (v.sep_id, v.eos_id, v.tokens[3]) = (None, None, "x-y".into()), &["[SEP]"]);
     for numbers in 0..400 {
         let mut vocabulary = good("sentencepiece-nfkc");

@@ -3,10 +3,13 @@
 
 use std::io::{self, Write};
 
-use minijinja::value::{Kwargs, Value};
+use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
+
+/// How deep a value may be nested: writing it recurses.
+const MAX_DEPTH: usize = 64;
 
 /// The filter, with the arguments of Python's function that templates use.
 pub(super) fn tojson(state: &State<'_, '_>, value: &Value, arguments: Kwargs) -> Result<String, Error> {
@@ -23,12 +26,27 @@ pub(super) fn tojson(state: &State<'_, '_>, value: &Value, arguments: Kwargs) ->
     if indent.is_some_and(|indent| indent > 64) {
         return Err(Error::new(ErrorKind::InvalidOperation, "indent is over 64"));
     }
+    pay(state, value, 0)?;
     let mut bytes = Vec::new();
     let style = Style { indent, depth: 0, filled: false, item, key };
     let failed = |e: &dyn std::fmt::Display| Error::new(ErrorKind::BadSerialization, e.to_string());
     let mut out = Bounded { state, bytes: &mut bytes, unpaid: 0 };
     value.serialize(&mut Serializer::with_formatter(&mut out, style)).map_err(|e| failed(&e))?;
     String::from_utf8(bytes).map_err(|e| failed(&e))
+}
+
+/// Pays for every item before the value is written: lists that are joined or repeat one another are
+/// small in memory and may be endless to visit.
+fn pay(state: &State<'_, '_>, value: &Value, depth: usize) -> Result<(), Error> {
+    if depth > MAX_DEPTH {
+        return Err(Error::new(ErrorKind::InvalidOperation, format!("tojson: a value is over {MAX_DEPTH} deep")));
+    }
+    state.consume_fuel(1)?;
+    match value.kind() {
+        ValueKind::Seq | ValueKind::Iterable => value.try_iter()?.try_for_each(|item| pay(state, &item, depth + 1)),
+        ValueKind::Map => value.try_iter()?.try_for_each(|key| pay(state, &value.get_item(&key)?, depth + 1)),
+        _ => Ok(()),
+    }
 }
 
 /// Pays for what is written before it is there.

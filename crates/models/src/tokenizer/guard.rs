@@ -208,6 +208,7 @@ fn kind(part: &Value) -> &str {
     part.get("type").and_then(Value::as_str).unwrap_or_default()
 }
 
-fn wrong(message: String) -> Error {
-    Error::invalid(format!("tokenizer.json: {message}"))
+fn wrong(mut message: String) -> Error {
+    message.insert_str(0, "tokenizer.json: ");
+    Error::invalid(message)
 }

@@ -12,6 +12,7 @@ use serde_json::ser::{Formatter, Serializer};
 const MAX_DEPTH: usize = 64;
 
 /// The filter, with the arguments of Python's function that templates use.
+#[expect(clippy::needless_pass_by_value, reason = "the engine hands arguments over by value")]
 pub(super) fn tojson(state: &State<'_, '_>, value: &Value, arguments: Kwargs) -> Result<String, Error> {
     let indent: Option<usize> = arguments.get("indent")?;
     let _ensure_ascii: Option<bool> = arguments.get("ensure_ascii")?;

@@ -65,7 +65,7 @@ BY_HAND = [
     "東京", "東京は日本の首都です。", "中文的分词", "안녕하세요", "日本語とEnglishの混ざった文123", "ｆｕｌｌｗｉｄｔｈ", "ｱｲｳ",
     "שלום עולם", "السلام عليكم", "مرحبا 123 hello", "नमस्ते दुनिया", "สวัสดีชาวโลก", "Привет, мир!", "Ξεσκεπάζω",
     "🦊", "🦊🦊", "👩‍👩‍👧‍👦", "🏳️‍🌈", "❤️", "👍🏽", "🇩🇪🇫🇷", "a🦊b", "1️⃣", "🦊 fox",
-    "\u200b", "\u200d", "\ufeffbom", "\u202eRTL\u202c", "a\u0000b", "\u0001\u001f\u007f", "\ufffd", "née", "fiancée née X", "\U0010fffd", "\u2581", "a\u2581b", "\u2581 \u2581",
+    "\u200b", "\u200d", "\ufeffbom", "\u202eRTL\u202c", "a\u0000b", "\u0001\u001f\u007f", "\ufffd", "the\u0301 the\u0301\u0302 then", "née", "fiancée née X", "\U0010fffd", "\u2581", "a\u2581b", "\u2581 \u2581",
     "Ġ", "Ċ", "<0x0A>", "##ing", "<s>", "</s>", "<|endoftext|>", "<|im_start|>user", "[CLS] [SEP]", "<unk>", "<tool>", "<too", "x<tool>y",
     "the token of the tokens", "The quick brown fox", " the the the", "supercalifragilisticexpialidocious",
 ]

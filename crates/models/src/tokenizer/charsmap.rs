@@ -36,11 +36,21 @@ impl Charsmap {
         self.texts.split('\0').map(str::len).max().unwrap_or(0).max(1)
     }
 
-    /// The text with the longest key at each position replaced.
-    pub(super) fn normalise(&self, text: &str) -> String {
+    /// The text with the longest key at each position replaced. What `fixed` finds stays as it is:
+    /// it gives start and length of the first such part of a text.
+    pub(super) fn normalise(&self, text: &str, fixed: impl Fn(&str) -> Option<(usize, usize)>) -> String {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
+        // Where in what is left the next fixed part begins, and its length.
+        let mut next = fixed(rest);
         while let Some(first) = rest.chars().next() {
+            let before = rest.len();
+            if let Some((0, len)) = next {
+                out.push_str(&rest[..len]);
+                rest = &rest[len..];
+                next = fixed(rest);
+                continue;
+            }
             let found = self.longest_key(rest.as_bytes()).filter(|&(len, _)| rest.is_char_boundary(len));
             match found {
                 Some((len, value)) => {
@@ -52,6 +62,12 @@ impl Charsmap {
                     rest = &rest[first.len_utf8()..];
                 }
             }
+            let step = before - rest.len();
+            next = match next {
+                Some((start, _)) if start < step => fixed(rest),
+                Some((start, len)) => Some((start - step, len)),
+                None => None,
+            };
         }
         out
     }

@@ -151,7 +151,10 @@ impl SentencePiece {
 
     /// Spaces as `▁`, one more before the text if the vocabulary wants it.
     fn normalise(&self, text: &str) -> String {
-        let mapped = self.charsmap.as_ref().map(|map| map.normalise(text));
+        let mapped = self
+            .charsmap
+            .as_ref()
+            .map(|map| map.normalise(text, |rest| self.defined.find(rest).map(|(start, len, _)| (start, len)).next()));
         let text = mapped.as_deref().unwrap_or(text);
         let mut words = String::with_capacity(text.len() + 2);
         if self.join_spaces {

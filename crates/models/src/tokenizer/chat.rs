@@ -18,7 +18,8 @@ use unisono_core::{Error, Result};
 
 use crate::tokenizer::Vocabulary;
 
-/// What rendering may cost: instructions and, 64 bytes for one, text. A bound on time and memory.
+/// What rendering may cost: instructions and, 64 bytes for one, text. It bounds time and memory, but
+/// for what the engine does not count; see `docs/models.md`.
 const FUEL: u64 = 1_000_000;
 /// What each byte of a message adds to that.
 const FUEL_PER_BYTE: u64 = 20;

@@ -17,7 +17,10 @@ use unisono_core::{
     lower, support,
 };
 
+mod memory;
 mod order;
+
+use memory::{Memory, Meter};
 
 /// The name of the only kernel that each primitive has.
 pub const KERNEL: &str = "naive";
@@ -28,6 +31,7 @@ pub struct Naive {
     info: DeviceInfo,
     /// Locked during every submission, so that they run one after the other.
     queue: Mutex<Counters>,
+    meter: Arc<Meter>,
 }
 
 impl Default for Naive {
@@ -35,15 +39,18 @@ impl Default for Naive {
         let mut info = DeviceInfo::new("naive", "Naive host backend", DeviceKind::Cpu);
         info.vendor = "cpu".into();
         info.api = "naive".into();
-        Naive { info, queue: Mutex::default() }
+        Naive { info, queue: Mutex::default(), meter: Meter::new(u64::MAX) }
     }
 }
 
-/// Memory of the device.
-type Memory = Mutex<Vec<u8>>;
-
-fn memory(bytes: Vec<u8>) -> Buffer {
-    Buffer::new(bytes.len() as u64, Arc::new(Memory::new(bytes)))
+impl Naive {
+    /// A device with this much memory, which it states or keeps to itself.
+    pub fn with_memory(bytes: u64, stated: bool) -> Naive {
+        let mut device = Naive::default();
+        device.info.memory = stated.then_some(bytes);
+        device.meter = Meter::new(bytes);
+        device
+    }
 }
 
 /// A kernel that panics must not take the device with it: poisoned locks are taken over.
@@ -108,25 +115,21 @@ impl Backend for Naive {
     }
 
     fn alloc(&self, desc: &BufferDesc) -> Result<Buffer> {
-        let size = usize::try_from(desc.bytes).map_err(|_| Error::invalid("the buffer exceeds the address space"))?;
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(size).map_err(|e| Error::new(ErrorKind::OutOfMemory, e.to_string()))?;
-        bytes.resize(size, 0);
-        Ok(memory(bytes))
+        self.meter.alloc(desc.bytes)
     }
 
     fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
         let end = offset.checked_add(bytes.len() as u64).ok_or_else(|| Error::invalid("offset overflows"))?;
         buffer.check_range(&(offset..end))?;
         let _queue = lock(&self.queue);
-        lock(buffer.downcast::<Memory>()?)[offset as usize..end as usize].copy_from_slice(bytes);
+        buffer.downcast::<Memory>()?.lock()[offset as usize..end as usize].copy_from_slice(bytes);
         Ok(())
     }
 
     fn read(&self, buffer: &Buffer, range: Range<u64>) -> Readback {
         let _queue = lock(&self.queue);
         Pending::ready(buffer.check_range(&range).and_then(|()| {
-            let memory = lock(buffer.downcast::<Memory>()?);
+            let memory = buffer.downcast::<Memory>()?.lock();
             Ok(memory[range.start as usize..range.end as usize].to_vec())
         }))
     }
@@ -154,7 +157,11 @@ impl Backend for Naive {
         let mut slots = Vec::new();
         for (i, slot) in program.slots().iter().enumerate() {
             slots.push(match (&slot.kind, bindings.get(SlotId(i as u32))) {
-                (SlotKind::Constant(bytes), _) => memory(bytes.to_vec()),
+                (SlotKind::Constant(bytes), _) => {
+                    let buffer = self.alloc(&BufferDesc::new(slot.bytes))?;
+                    buffer.downcast::<Memory>()?.lock()[..bytes.len()].copy_from_slice(bytes);
+                    buffer
+                }
                 (SlotKind::Temporary, _) => self.alloc(&BufferDesc::new(slot.bytes))?,
                 (_, Some(buffer)) => buffer.clone(),
                 (_, None) => return Err(Error::invalid(format!("slot {i} has no buffer bound"))),
@@ -169,7 +176,8 @@ impl Backend for Naive {
     }
 
     fn counters(&self) -> Counters {
-        *lock(&self.queue)
+        let (bytes_now, bytes_peak) = self.meter.read();
+        Counters { bytes_now, bytes_peak, ..*lock(&self.queue) }
     }
 }
 
@@ -187,7 +195,7 @@ type Raw = [u8; 4];
 
 fn load_raw(slots: &[Buffer], operand: &Operand) -> Result<Vec<Raw>> {
     let size = operand.desc.dtype.block_bytes();
-    let memory = lock(slots[operand.slot.index()].downcast::<Memory>()?);
+    let memory = slots[operand.slot.index()].downcast::<Memory>()?.lock();
     let element = |at: usize| std::array::from_fn(|i| if i < size { memory[at * size + i] } else { 0 });
     Ok(positions(operand).into_iter().map(element).collect())
 }
@@ -195,7 +203,7 @@ fn load_raw(slots: &[Buffer], operand: &Operand) -> Result<Vec<Raw>> {
 /// Writes `elements`, row-major from element number `first` on.
 fn store_raw(slots: &[Buffer], operand: &Operand, first: usize, elements: &[Raw]) -> Result<()> {
     let size = operand.desc.dtype.block_bytes();
-    let mut memory = lock(slots[operand.slot.index()].downcast::<Memory>()?);
+    let mut memory = slots[operand.slot.index()].downcast::<Memory>()?.lock();
     for (at, element) in positions(operand).into_iter().skip(first).zip(elements) {
         memory[at * size..(at + 1) * size].copy_from_slice(&element[..size]);
     }

@@ -8,7 +8,7 @@ use clap::Args;
 use unisono::DType;
 use unisono_models::{Model, ModelOptions, Source, tiny_llama};
 
-use crate::output::Usage;
+use crate::output::{self, Usage};
 
 /// Arguments of every command that runs a model.
 #[derive(Args)]
@@ -23,15 +23,15 @@ pub(crate) struct ModelArguments {
     /// Longest text in tokens; what the model was made for if absent, at most 4096.
     #[arg(long, value_name = "TOKENS")]
     pub(crate) context: Option<usize>,
-    /// Element type of the key-value cache: f32, f16 or bf16.
+    /// Element type of the key-value cache: f32, f16, bf16 or q8_0.
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = cache_dtype)]
     pub(crate) cache_dtype: DType,
 }
 
 fn cache_dtype(name: &str) -> Result<DType, String> {
-    let possible = [DType::F32, DType::F16, DType::BF16];
+    let possible = [DType::F32, DType::F16, DType::BF16, DType::Q8_0];
     let found = possible.into_iter().find(|dtype| dtype.name() == name);
-    found.ok_or_else(|| format!("f32, f16 and bf16 are possible, not {name}"))
+    found.ok_or_else(|| format!("f32, f16, bf16 and q8_0 are possible, not {name}"))
 }
 
 impl ModelArguments {
@@ -49,7 +49,13 @@ impl ModelArguments {
         let device = unisono::open(&self.device)?;
         let options =
             ModelOptions { context_len: self.context, cache_dtype: self.cache_dtype, ..ModelOptions::default() };
-        Ok(Model::load(&device, &source, &options)?)
+        let bar = output::loading(source.name());
+        let model = Model::load_with_progress(&device, &source, &options, &mut |done, total| {
+            bar.set_length(total);
+            bar.set_position(done);
+        });
+        bar.finish_and_clear();
+        Ok(model?)
     }
 }
 

@@ -18,9 +18,11 @@ mod mutants;
 mod onnx;
 mod ops;
 mod output;
+mod perplexity;
 mod profiles;
 mod replay;
 mod reports;
+mod sampling;
 mod soundness;
 mod tokenize;
 mod verify;
@@ -75,6 +77,8 @@ enum Command {
     Logits(logits::LogitsArguments),
     /// Cut text into tokens, or write tokens as text.
     Tokenize(tokenize::TokenizeArguments),
+    /// Measure how well a model predicts a text.
+    Perplexity(perplexity::PerplexityArguments),
     /// Run cases for a check that started this process.
     #[command(hide = true)]
     Worker(isolate::WorkerArguments),
@@ -247,6 +251,7 @@ fn main() -> ExitCode {
         Some(Command::Generate(arguments)) => generate::run(&arguments),
         Some(Command::Logits(arguments)) => logits::run(&arguments),
         Some(Command::Tokenize(arguments)) => tokenize::run(&arguments),
+        Some(Command::Perplexity(arguments)) => perplexity::run(&arguments),
         Some(Command::Worker(arguments)) => isolate::work(&arguments),
     };
     match result {

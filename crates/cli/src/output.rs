@@ -57,6 +57,18 @@ pub(crate) fn progress(label: &str, hidden: bool) -> ProgressBar {
     bar
 }
 
+/// A bar of bytes on standard error; silent where that is no terminal.
+pub(crate) fn loading(name: &str) -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) =
+        ProgressStyle::with_template("{prefix:24!} {bar:30.cyan} {bytes:>10}/{total_bytes} {bytes_per_sec:.dim}")
+    {
+        bar.set_style(style.progress_chars("━╸─"));
+    }
+    bar.set_prefix(format!("loading {name}"));
+    bar
+}
+
 /// Seconds as `0.42 s`, `12.3 s` or `2 min 5 s`.
 pub(crate) fn seconds(seconds: f64) -> String {
     match seconds {

@@ -132,5 +132,5 @@ fn logits_of_every_position() {
     fails(&["logits", "--device", "cpu", "--tokens", "0,1024"], 2, &["1024 is outside the vocabulary"]);
     fails(&["logits", "--device", "cpu", "--tokens", "x"], 2, &["--tokens"]);
     fails(&["logits", "--device", "cpu"], 2, &["--tokens"]);
-    fails(&["logits", "--device", "cpu", "--tokens", "0", "--cache-dtype", "u32"], 2, &["bf16 are possible"]);
+    fails(&["logits", "--device", "cpu", "--tokens", "0", "--cache-dtype", "u32"], 2, &["bf16 and q8_0 are possible"]);
 }

@@ -25,7 +25,10 @@ pub use check::{Golden, Goldens, PromptResult, Verification, goldens, tiny_llama
 pub use check::{verify, verify_source};
 pub use config::{Activation, Architecture, ExpertsConfig, ModelConfig, RopeConfig, RopeScaling};
 pub use encoder::{EncoderText, TextEncoder};
-pub use engine::{GenerateOptions, Generation, Session, StopReason};
+pub use engine::{
+    Batch, BatchOptions, CacheKind, GenerateOptions, Generation, Perplexity, PerplexityOptions, SampleOptions, Sampler,
+    SequenceId, Session, StopReason, StopWatch,
+};
 pub use formats::{Source, StoredType, TensorInfo, gguf, safetensors};
 pub use model::{Model, ModelOptions};
 pub use pooling::{Pooling, SentenceConfig};

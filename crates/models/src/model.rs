@@ -1,12 +1,15 @@
 //! A model on a device: configuration, tokenizer and weights, shared by its sessions.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use unisono_core::{DType, Device, Error, Result};
 
 use crate::arch::{self, Decoder};
 use crate::config::ModelConfig;
-use crate::engine::Session;
+use crate::engine::cache::Layout;
+use crate::engine::memory::Demand;
+use crate::engine::{Batch, BatchOptions, Session};
 use crate::formats::{Source, Weights};
 use crate::tokenizer::Tokenizer;
 
@@ -15,7 +18,8 @@ use crate::tokenizer::Tokenizer;
 pub struct ModelOptions {
     /// Longest context of a session; by default that of the model, at most 4096.
     pub context_len: Option<usize>,
-    /// Element type of the key-value cache, any floating-point one.
+    /// Element type of the key-value cache: any floating-point one, or q8_0 where 32 divides the
+    /// size of a head.
     pub cache_dtype: DType,
     /// Tokens of a prompt that run together, rounded up to a power of two.
     pub prefill_chunk: usize,
@@ -46,9 +50,21 @@ struct Shared {
 }
 
 impl Model {
-    /// Checks a checkpoint and puts its weights on `device` as they are stored (f32, f16 or bf16;
-    /// activations are f32). The error names the file, and the tensor or field.
+    /// Checks a checkpoint and puts its weights on `device` as they are stored (activations are
+    /// f32). The error names the file, and the tensor or field; one of too little memory says what
+    /// was asked for and what there is.
     pub fn load(device: &Device, source: &Source, options: &ModelOptions) -> Result<Model> {
+        Model::load_with_progress(device, source, options, &mut |_, _| {})
+    }
+
+    /// [`load`](Self::load) that tells `progress` how many bytes of weights were read and how many
+    /// there are, after each tensor and at the end.
+    pub fn load_with_progress(
+        device: &Device,
+        source: &Source,
+        options: &ModelOptions,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Model> {
         let mut config = ModelConfig::from_json(&source.config)?;
         let tokenizer = source.tokenizer()?;
         // Models for chats end a turn with a token that only their vocabulary names.
@@ -62,12 +78,19 @@ impl Model {
             let most = config.max_position_embeddings;
             return Err(Error::invalid(format!("context_len is {context_len}; the model has 1 to {most}")));
         }
-        if !options.cache_dtype.is_float() {
-            let message = format!("the cache cannot be {}; f32, f16 and bf16 are possible", options.cache_dtype);
-            return Err(Error::dtype(message));
-        }
+        check_cache_dtype(options.cache_dtype, &config)?;
         let weights = Weights::open(source)?;
-        let decoder = arch::load_decoder(device, &config, &weights, context_len)?;
+        let total = weights.total_bytes();
+        let layout = Layout::Contiguous { caches: 1, context_len };
+        let demand = Demand { weights: total, layout, dtype: options.cache_dtype };
+        demand.check(device, &config)?;
+        progress(0, total);
+        let told = RefCell::new(progress);
+        let tell = |done, total| (told.borrow_mut())(done, total);
+        let weights = weights.with_progress(&tell);
+        let decoder = arch::load_decoder(device, &config, &weights, context_len)
+            .map_err(|e| demand.explain(e, device, &config))?;
+        tell(total, total);
         let prefill_chunk = options.prefill_chunk.clamp(1, context_len).next_power_of_two();
         Ok(Model {
             shared: Arc::new(Shared {
@@ -86,6 +109,12 @@ impl Model {
     /// A session with an empty key-value cache of its own.
     pub fn session(&self) -> Result<Session> {
         Session::new(self)
+    }
+
+    /// A batch without texts, with a key-value cache of its own. Fails on sizes of 0, and where the
+    /// cache does not fit the device.
+    pub fn batch(&self, options: &BatchOptions) -> Result<Batch> {
+        Batch::new(self, options)
     }
 
     /// What the model is called.
@@ -119,6 +148,18 @@ impl Model {
         tokenizer.ok_or_else(|| Error::invalid(format!("the model {} has no tokenizer", self.shared.name)))
     }
 
+    /// Fails on no tokens and on one outside the vocabulary.
+    pub(crate) fn check_tokens(&self, tokens: &[u32]) -> Result<()> {
+        if tokens.is_empty() {
+            return Err(Error::invalid("there is no token to predict from"));
+        }
+        let vocab = self.config().vocab_size;
+        match tokens.iter().find(|&&t| t as usize >= vocab) {
+            Some(token) => Err(Error::invalid(format!("token {token} is outside the vocabulary of {vocab}"))),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn decoder(&self) -> &dyn Decoder {
         &*self.shared.decoder
     }
@@ -129,5 +170,18 @@ impl Model {
 
     pub(crate) fn prefill_chunk(&self) -> usize {
         self.shared.prefill_chunk
+    }
+}
+
+fn check_cache_dtype(dtype: DType, config: &ModelConfig) -> Result<()> {
+    let block = DType::Q8_0.block_elements();
+    match dtype {
+        dtype if dtype.is_float() => Ok(()),
+        DType::Q8_0 if config.head_dim.is_multiple_of(block) => Ok(()),
+        DType::Q8_0 => {
+            let message = format!("the cache cannot be q8_0: {block} does not divide head_dim {}", config.head_dim);
+            Err(Error::dtype(message))
+        }
+        other => Err(Error::dtype(format!("the cache cannot be {other}; f32, f16, bf16 and q8_0 are possible"))),
     }
 }

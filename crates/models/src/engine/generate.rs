@@ -1,4 +1,4 @@
-//! Greedy generation: a prompt goes in, text comes out piece by piece.
+//! Generation: a prompt goes in, text comes out piece by piece.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -6,8 +6,10 @@ use std::time::Duration;
 use unisono_core::{Error, Result};
 use web_time::Instant;
 
+use crate::engine::sample::{SampleOptions, Sampler};
 use crate::engine::session::Session;
-use crate::tokenizer::Detokenizer;
+use crate::engine::stop::StopWatch;
+use crate::tokenizer::{Detokenizer, Tokenizer};
 
 /// How text is generated.
 #[derive(Clone, Debug)]
@@ -16,11 +18,15 @@ pub struct GenerateOptions {
     pub max_new_tokens: usize,
     /// Whether a token that ends a text ends the generation.
     pub stop_at_eos: bool,
+    /// Strings that end the generation. They are not part of the text.
+    pub stop: Vec<String>,
+    /// How tokens are chosen.
+    pub sample: SampleOptions,
 }
 
 impl Default for GenerateOptions {
     fn default() -> GenerateOptions {
-        GenerateOptions { max_new_tokens: 128, stop_at_eos: true }
+        GenerateOptions { max_new_tokens: 128, stop_at_eos: true, stop: Vec::new(), sample: SampleOptions::default() }
     }
 }
 
@@ -29,6 +35,8 @@ impl Default for GenerateOptions {
 pub enum StopReason {
     /// The model ended the text.
     EndOfText,
+    /// The stop string of this index was written.
+    StopString(usize),
     /// As many tokens as asked for.
     MaxNewTokens,
     /// The context has no room for another token.
@@ -37,12 +45,25 @@ pub enum StopReason {
     Callback,
 }
 
+impl StopReason {
+    /// The name in output for machines.
+    pub fn name(self) -> &'static str {
+        match self {
+            StopReason::EndOfText => "end-of-text",
+            StopReason::StopString(_) => "stop-string",
+            StopReason::MaxNewTokens => "max-tokens",
+            StopReason::ContextFull => "context-full",
+            StopReason::Callback => "callback",
+        }
+    }
+}
+
 /// What was generated, and how fast.
 #[derive(Clone, Debug)]
 pub struct Generation {
-    /// The generated tokens, without the one that ends the text.
+    /// The generated tokens, without the one that ends the text. Those of a stop string are here.
     pub tokens: Vec<u32>,
-    /// Their text.
+    /// Their text, without a stop string and what follows it.
     pub text: String,
     /// Why it ended.
     pub stop: StopReason,
@@ -56,31 +77,83 @@ pub struct Generation {
     pub decode_tokens_per_second: f64,
 }
 
+/// Text as it becomes certain: whole characters, no stop strings.
+struct Writer<'a, 'f> {
+    detokenizer: Detokenizer<'a>,
+    stop: StopWatch,
+    text: String,
+    on_text: &'f mut dyn FnMut(&str) -> ControlFlow<()>,
+}
+
+impl Writer<'_, '_> {
+    /// Adds a token; says so where the generation ends with it.
+    fn push(&mut self, token: u32) -> Result<Option<StopReason>> {
+        let certain = self.stop.push(&self.detokenizer.push(token)?);
+        self.text.push_str(&certain);
+        let ended = !certain.is_empty() && (self.on_text)(&certain).is_break();
+        Ok(self.stop.found().map(StopReason::StopString).or(ended.then_some(StopReason::Callback)))
+    }
+
+    /// Gives out what was held back, unless a stop string or the callback ended the text.
+    fn finish(self, stop: StopReason) -> Result<(String, StopReason)> {
+        let Writer { detokenizer, stop: mut watch, mut text, on_text } = self;
+        if matches!(stop, StopReason::Callback | StopReason::StopString(_)) {
+            return Ok((text, stop));
+        }
+        let mut rest = watch.push(&detokenizer.finish()?);
+        let found = watch.found().map(StopReason::StopString);
+        if found.is_none() {
+            rest.push_str(&watch.finish());
+        }
+        if !rest.is_empty() {
+            text.push_str(&rest);
+            let _ = on_text(&rest);
+        }
+        Ok((text, found.unwrap_or(stop)))
+    }
+}
+
 impl Session {
-    /// Adds `prompt` to the session and generates greedily. Special tokens begin the prompt if the
-    /// session is empty. `on_text` gets each piece of text as soon as it is certain, and may end
-    /// the generation.
+    /// Adds `prompt` to the session and generates. Special tokens begin the prompt if the session
+    /// is empty. `on_text` gets each piece of text as soon as it is certain, and may end the
+    /// generation.
     ///
-    /// Fails where the model has no tokenizer, the prompt is empty or the prompt does not fit.
+    /// Fails where the model has no tokenizer, the prompt is empty or the prompt does not fit, and
+    /// on options that make no sense.
     pub async fn generate_async(
         &mut self,
         prompt: &str,
         options: &GenerateOptions,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generation> {
+        let prompt = self.model().tokenizer()?.encode(prompt, self.is_empty())?;
+        self.generate_tokens_async(&prompt, options, on_text).await
+    }
+
+    /// [`generate_async`](Self::generate_async) with a prompt that is tokens already.
+    ///
+    /// Afterwards the session holds the prompt and the generated tokens but the last, which was
+    /// not read: [`tokens`](Self::tokens) says what a next prompt can build on.
+    pub async fn generate_tokens_async(
+        &mut self,
+        prompt: &[u32],
+        options: &GenerateOptions,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Generation> {
         let model = self.model().clone();
-        let tokenizer = model.tokenizer()?;
+        let tokenizer: &Tokenizer = model.tokenizer()?;
         let start = Instant::now();
-        let prompt = tokenizer.encode(prompt, self.is_empty())?;
         if prompt.is_empty() {
             return Err(Error::invalid("the prompt is empty"));
         }
         if options.max_new_tokens == 0 {
             return Err(Error::invalid("max_new_tokens is 0; at least one token is generated"));
         }
-        let mut detokenizer = Detokenizer::after(tokenizer, &prompt);
-        let (mut tokens, mut text) = (Vec::new(), String::new());
-        let mut next = self.prefill_token_async(&prompt).await?;
+        let mut sampler = Sampler::new(&options.sample)?;
+        let (detokenizer, stop) = (Detokenizer::after(tokenizer, prompt), StopWatch::new(&options.stop)?);
+        let mut writer = Writer { detokenizer, stop, text: String::new(), on_text };
+        let mut tokens = Vec::new();
+        let mut next = self.next_async(prompt, &mut sampler).await?;
         let time_to_first_token = start.elapsed();
         let decode_start = Instant::now();
         let mut decoded = 0;
@@ -89,10 +162,8 @@ impl Session {
                 break StopReason::EndOfText;
             }
             tokens.push(next);
-            let piece = detokenizer.push(next)?;
-            text.push_str(&piece);
-            if !piece.is_empty() && on_text(&piece).is_break() {
-                break StopReason::Callback;
+            if let Some(stop) = writer.push(next)? {
+                break stop;
             }
             if tokens.len() == options.max_new_tokens {
                 break StopReason::MaxNewTokens;
@@ -100,15 +171,11 @@ impl Session {
             if self.remaining() == 0 {
                 break StopReason::ContextFull;
             }
-            next = self.decode_token_async(next).await?;
+            next = self.next_async(&[next], &mut sampler).await?;
             decoded += 1;
         };
         let decode_time = decode_start.elapsed();
-        let rest = detokenizer.finish()?;
-        if !rest.is_empty() && stop != StopReason::Callback {
-            text.push_str(&rest);
-            let _ = on_text(&rest);
-        }
+        let (text, stop) = writer.finish(stop)?;
         Ok(Generation {
             tokens,
             text,
@@ -120,6 +187,15 @@ impl Session {
         })
     }
 
+    /// Adds tokens and chooses the next: on the device where that is the plain maximum.
+    async fn next_async(&mut self, tokens: &[u32], sampler: &mut Sampler) -> Result<u32> {
+        if sampler.options().is_plain_greedy() {
+            return self.prefill_token_async(tokens).await;
+        }
+        let logits = self.prefill_async(tokens).await?;
+        sampler.sample(&logits, self.tokens())
+    }
+
     /// [`generate_async`](Self::generate_async), waiting for the result.
     #[cfg(not(target_family = "wasm"))]
     pub fn generate(
@@ -129,6 +205,17 @@ impl Session {
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generation> {
         crate::engine::wait::block_on(self.generate_async(prompt, options, on_text))
+    }
+
+    /// [`generate_tokens_async`](Self::generate_tokens_async), waiting for the result.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn generate_tokens(
+        &mut self,
+        prompt: &[u32],
+        options: &GenerateOptions,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Generation> {
+        crate::engine::wait::block_on(self.generate_tokens_async(prompt, options, on_text))
     }
 }
 

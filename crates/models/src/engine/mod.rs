@@ -1,11 +1,24 @@
-//! Running a network: its cache, the steps that fill it, sessions and generation.
+//! Running a network: its cache, the steps that fill it, sessions, batches and generation.
 
+mod batch;
 pub(crate) mod cache;
+mod embed;
 mod generate;
+pub(crate) mod memory;
+mod pages;
+mod perplexity;
+mod random;
+mod runner;
+mod sample;
 mod session;
 pub(crate) mod step;
+mod stop;
 pub(crate) mod wait;
 
+pub use batch::{Batch, BatchOptions, CacheKind, SequenceId};
 pub(crate) use generate::rate;
 pub use generate::{GenerateOptions, Generation, StopReason};
+pub use perplexity::{Perplexity, PerplexityOptions};
+pub use sample::{SampleOptions, Sampler};
 pub use session::Session;
+pub use stop::StopWatch;

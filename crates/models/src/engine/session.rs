@@ -1,85 +1,62 @@
-//! A session: one key-value cache and the captured steps that fill it.
-//!
-//! A step is captured once for each number of tokens and each kind of result, then replayed with
-//! new data: a decode step is one write of a few numbers, one submission and one read, and compiles
-//! nothing after the first. Prompts run in chunks whose sizes are powers of two; a shorter rest is
-//! padded with tokens at positions outside the cache, which write nothing, and with limit 0, which
-//! see nothing. So a session needs a handful of programs whatever the lengths of its prompts.
+//! A session: one text, its key-value cache and the captured steps that fill it.
 
-use std::collections::HashMap;
+use unisono_core::{Error, Result, Tensor};
 
-use unisono_core::{Captured, DType, Error, Result, Tensor, TensorDesc};
-
-use crate::engine::cache::KvCache;
-use crate::engine::step::StepInputs;
+use crate::engine::cache::Layout;
+use crate::engine::runner::{Runner, Want, floats, tokens};
 use crate::engine::wait::fetch;
 use crate::model::Model;
 
-/// Smallest padded chunk; a single token has a step of its own.
-const MIN_CHUNK: usize = 8;
-
-/// One conversation with a model: its key-value cache and position.
+/// One conversation with a model: its key-value cache and the tokens in it.
 ///
 /// Each method that computes has an `_async` form for every target and, on native ones, a blocking
 /// form without the suffix.
 #[derive(Debug)]
 pub struct Session {
-    model: Model,
-    cache: KvCache,
-    len: usize,
-    steps: HashMap<(usize, Want), Step>,
-}
-
-/// What a step delivers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Want {
-    /// Only the cache is filled.
-    Nothing,
-    /// The most likely token after the last one: u32 `[1, 1]`.
-    Token,
-    /// Logits after the last token: f32 `[1, vocab]`.
-    Logits,
-    /// Logits after every token, padding included: f32 `[n, vocab]`.
-    AllLogits,
-}
-
-/// A captured step with its persistent tensors.
-#[derive(Debug)]
-struct Step {
-    captured: Captured,
-    input: Tensor,
-    output: Option<Tensor>,
+    runner: Runner,
+    tokens: Vec<u32>,
 }
 
 impl Session {
     pub(crate) fn new(model: &Model) -> Result<Session> {
-        let cache = KvCache::new(model.device(), model.config(), model.context_len(), model.cache_dtype())?;
-        Ok(Session { model: model.clone(), cache, len: 0, steps: HashMap::new() })
+        let layout = Layout::Contiguous { caches: 1, context_len: model.context_len() };
+        Ok(Session { runner: Runner::new(model, layout, 1)?, tokens: Vec::new() })
     }
 
     /// The model.
     pub fn model(&self) -> &Model {
-        &self.model
+        self.runner.model()
+    }
+
+    /// The tokens in the cache.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
     }
 
     /// Tokens in the cache.
     pub fn len(&self) -> usize {
-        self.len
+        self.tokens.len()
     }
 
     /// Whether nothing is in the cache.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.tokens.is_empty()
     }
 
     /// How many more tokens fit.
     pub fn remaining(&self) -> usize {
-        self.model.context_len() - self.len
+        self.model().context_len() - self.len()
     }
 
     /// Forgets all tokens; captured steps stay.
     pub fn reset(&mut self) {
-        self.len = 0;
+        self.tokens.clear();
+    }
+
+    /// Forgets all tokens but the first `len`, as if the others had never been added. Nothing
+    /// happens if there are fewer.
+    pub fn truncate(&mut self, len: usize) {
+        self.tokens.truncate(len);
     }
 
     /// Adds tokens and returns the logits (f32, one per token of the vocabulary) that predict the
@@ -92,10 +69,9 @@ impl Session {
     /// [`prefill_async`](Self::prefill_async) that chooses the most likely next token on the
     /// device (the lowest of equals) and reads nothing else.
     pub async fn prefill_token_async(&mut self, tokens: &[u32]) -> Result<u32> {
-        let output = self.feed(tokens, Want::Token)?;
-        let bytes = fetch(output.read()).await?;
-        let token = bytes.try_into().map_err(|_| Error::internal("a token was read that has not four bytes"))?;
-        Ok(u32::from_le_bytes(token))
+        let output = self.feed(tokens, Want::Tokens)?;
+        let read = self::tokens(&fetch(output.read()).await?);
+        read.first().copied().ok_or_else(|| Error::internal("a step with a token has none"))
     }
 
     /// Adds one token and returns the logits that predict the next one.
@@ -108,33 +84,40 @@ impl Session {
         self.prefill_token_async(&[token]).await
     }
 
+    /// Adds tokens for what follows; nothing is computed from the last of them.
+    pub async fn read_async(&mut self, tokens: &[u32]) -> Result<()> {
+        self.check(tokens)?;
+        tokens.chunks(self.runner.max_tokens()).try_for_each(|chunk| self.step(chunk, Want::Nothing).map(drop))
+    }
+
     /// Adds tokens and returns the logits after each of them, `[tokens, vocab]` row-major.
     pub async fn all_logits_async(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
+        self.all(tokens, Want::AllLogits).await
+    }
+
+    /// Adds tokens and returns their hidden states after the last norm, `[tokens, hidden]`
+    /// row-major.
+    pub async fn all_hidden_async(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
+        self.all(tokens, Want::AllHidden).await
+    }
+
+    async fn all(&mut self, tokens: &[u32], want: Want) -> Result<Vec<f32>> {
         self.check(tokens)?;
-        let mut logits = Vec::new();
-        for chunk in tokens.chunks(self.model.prefill_chunk()) {
-            let Some(output) = self.run(chunk, Want::AllLogits)? else {
-                return Err(Error::internal("a step with logits has no output"));
-            };
-            let valid = output.slice(0, 0..chunk.len())?;
-            logits.extend(floats(&fetch(valid.read()).await?));
+        let mut rows = Vec::new();
+        for chunk in tokens.chunks(self.runner.max_tokens()) {
+            let valid = self.run(chunk, want)?.slice(0, 0..chunk.len())?;
+            rows.extend(floats(&fetch(valid.read()).await?));
         }
-        Ok(logits)
+        Ok(rows)
     }
 
     fn check(&self, tokens: &[u32]) -> Result<()> {
-        if tokens.is_empty() {
-            return Err(Error::invalid("there is no token to predict from"));
-        }
-        let vocab = self.model.config().vocab_size;
-        if let Some(token) = tokens.iter().find(|&&t| t as usize >= vocab) {
-            return Err(Error::invalid(format!("token {token} is outside the vocabulary of {vocab}")));
-        }
+        self.model().check_tokens(tokens)?;
         if tokens.len() > self.remaining() {
             return Err(Error::invalid(format!(
                 "the context of {} tokens is full: it holds {}, {} more do not fit",
-                self.model.context_len(),
-                self.len,
+                self.model().context_len(),
+                self.len(),
                 tokens.len()
             )));
         }
@@ -144,72 +127,25 @@ impl Session {
     /// Runs all chunks and returns the result of the last.
     fn feed(&mut self, tokens: &[u32], want: Want) -> Result<Tensor> {
         self.check(tokens)?;
-        let mut chunks = tokens.chunks(self.model.prefill_chunk()).peekable();
-        let mut output = None;
-        while let Some(chunk) = chunks.next() {
-            output = self.run(chunk, if chunks.peek().is_some() { Want::Nothing } else { want })?;
-        }
-        output.ok_or_else(|| Error::internal("a step with a result has no output"))
+        let most = self.runner.max_tokens();
+        let last = tokens.len().saturating_sub(1) / most * most;
+        let (before, last) = tokens.split_at(last);
+        before.chunks(most).try_for_each(|chunk| self.step(chunk, Want::Nothing).map(drop))?;
+        self.run(last, want)
     }
 
-    /// Runs one chunk of checked tokens.
-    fn run(&mut self, tokens: &[u32], want: Want) -> Result<Option<Tensor>> {
-        let n = match tokens.len() {
-            1 => 1,
-            len => len.next_power_of_two().max(MIN_CHUNK),
-        };
-        let (len, context_len) = (self.len, self.model.context_len());
-        let step = match self.steps.entry((n, want)) {
-            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(Step::capture(&self.model, &self.cache, n, want)?)
-            }
-        };
-        let valid = tokens.len();
-        // Padding: distinct positions outside the cache, because indices of a scatter are distinct.
-        let positions = (0..n).map(|i| if i < valid { len + i } else { context_len + i });
-        let limits = (0..n).map(|i| if i < valid { len + i + 1 } else { 0 });
-        let padding = std::iter::repeat_n(0, n - valid);
-        let mut packed: Vec<u32> = tokens.iter().copied().chain(padding).collect();
-        packed.extend(positions.chain(limits).chain([valid - 1]).map(|i| i as u32));
-        step.input.write(&packed)?;
-        let output = step.output.clone();
-        step.captured.run_into(&[&step.input], &output.iter().collect::<Vec<_>>())?;
-        self.len += valid;
+    /// Runs one chunk of checked tokens for its result.
+    fn run(&mut self, tokens: &[u32], want: Want) -> Result<Tensor> {
+        self.step(tokens, want)?.ok_or_else(|| Error::internal("a step with a result has no output"))
+    }
+
+    fn step(&mut self, tokens: &[u32], want: Want) -> Result<Option<Tensor>> {
+        let start = self.len();
+        let entries: Vec<_> = tokens.iter().enumerate().map(|(i, &token)| (token, start + i, 0)).collect();
+        let (output, _) = self.runner.run(&entries, &[tokens.len() - 1], want)?;
+        self.tokens.extend_from_slice(tokens);
         Ok(output)
     }
-}
-
-impl Step {
-    fn capture(model: &Model, cache: &KvCache, n: usize, want: Want) -> Result<Step> {
-        let (device, decoder) = (model.device(), model.decoder());
-        let packed = TensorDesc::contiguous(DType::U32, &[StepInputs::packed_len(n)])?;
-        let mut shape = None;
-        let captured = device.capture(&[packed], |inputs| {
-            let [packed] = inputs else { return Err(Error::internal("a step has one input")) };
-            let step = StepInputs::unpack(packed, n)?;
-            let hidden = decoder.hidden(&step, cache)?;
-            let row_logits = || {
-                let row = if n == 1 { hidden.clone() } else { hidden.gather_rows(&step.row)? };
-                decoder.logits(&row)
-            };
-            let output = match want {
-                Want::Nothing => return Ok(Vec::new()),
-                Want::Token => row_logits()?.argmax(1)?,
-                Want::Logits => row_logits()?,
-                Want::AllLogits => decoder.logits(&hidden)?,
-            };
-            shape = Some(*output.desc());
-            Ok(vec![output])
-        })?;
-        let output = shape.map(|desc| device.empty(desc.dtype, &desc.shape)).transpose()?;
-        Ok(Step { captured, input: device.empty(DType::U32, &packed.shape)?, output })
-    }
-}
-
-/// Elements of a tensor as read. The bytes come from a backend, not from a stranger.
-fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
 }
 
 #[cfg(not(target_family = "wasm"))]
@@ -234,8 +170,18 @@ impl Session {
         crate::engine::wait::block_on(self.decode_token_async(token))
     }
 
+    /// [`read_async`](Self::read_async), waiting until it is under way.
+    pub fn read(&mut self, tokens: &[u32]) -> Result<()> {
+        crate::engine::wait::block_on(self.read_async(tokens))
+    }
+
     /// [`all_logits_async`](Self::all_logits_async), waiting for the result.
     pub fn all_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
         crate::engine::wait::block_on(self.all_logits_async(tokens))
+    }
+
+    /// [`all_hidden_async`](Self::all_hidden_async), waiting for the result.
+    pub fn all_hidden(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
+        crate::engine::wait::block_on(self.all_hidden_async(tokens))
     }
 }

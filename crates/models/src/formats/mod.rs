@@ -8,6 +8,7 @@ pub mod gguf;
 mod mapping;
 #[cfg(not(target_family = "wasm"))]
 mod open;
+mod progress;
 pub mod safetensors;
 mod source;
 mod tensor;

@@ -148,6 +148,14 @@ impl Source {
         ModelConfig::from_json(&self.config)
     }
 
+    /// The file with the metadata of a GGUF model, for errors.
+    pub(crate) fn gguf_file(&self) -> Option<&str> {
+        match &self.files {
+            Files::Gguf(set) => set.parts.first().map(|part| part.name.as_str()),
+            Files::Safetensors { .. } => None,
+        }
+    }
+
     /// The vocabulary of a GGUF model, if it has one.
     pub fn vocabulary(&self) -> Option<&Vocabulary> {
         self.vocabulary.as_deref()

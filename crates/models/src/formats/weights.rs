@@ -11,6 +11,7 @@ use unisono_core::{DType, Device, Error, Result, Tensor};
 use super::conventions::Conventions;
 use super::data::Data;
 use super::gguf::{self, Architecture};
+use super::progress::Progress;
 use super::safetensors::Header;
 use super::source::{Files, Source};
 use super::tensor::TensorInfo;
@@ -28,12 +29,13 @@ pub(crate) struct Weights<'a> {
     tensors: BTreeMap<String, (usize, TensorInfo)>,
     /// The names of a GGUF model.
     naming: Option<Architecture>,
+    progress: Option<Progress<'a>>,
 }
 
 impl<'a> Weights<'a> {
     /// Reads the headers of all files.
     pub(crate) fn open(source: &'a Source) -> Result<Weights<'a>> {
-        let mut weights = Weights { files: Vec::new(), tensors: BTreeMap::new(), naming: None };
+        let mut weights = Weights { files: Vec::new(), tensors: BTreeMap::new(), naming: None, progress: None };
         match &source.files {
             Files::Gguf(set) => {
                 weights.naming = Some(set.architecture);
@@ -87,6 +89,17 @@ impl<'a> Weights<'a> {
         self.tensors.values().fold(0, |all, (_, info)| all.saturating_add(elements(info)))
     }
 
+    /// Bytes of all tensors.
+    pub(crate) fn total_bytes(&self) -> u64 {
+        self.tensors.values().map(|(_, info)| info.bytes.len() as u64).sum()
+    }
+
+    /// Tells `tell` how many bytes of tensors were read, and how many there are.
+    pub(crate) fn with_progress(mut self, tell: &'a dyn Fn(u64, u64)) -> Weights<'a> {
+        self.progress = Some(Progress::new(self.total_bytes(), tell));
+        self
+    }
+
     /// Uploads a floating-point tensor as stored, block formats included. Fails where it is
     /// missing, of another shape or of an element type that operations cannot read.
     pub(crate) fn upload(&self, device: &Device, name: &str, shape: &[usize]) -> Result<Tensor> {
@@ -116,6 +129,9 @@ impl<'a> Weights<'a> {
         }
         let bytes = data.bytes()?.get(info.bytes.clone());
         let bytes = bytes.ok_or_else(|| Error::internal(format!("{file}: tensor {} lies outside", shown(tensor))))?;
+        if let Some(progress) = &self.progress {
+            progress.add(bytes.len() as u64);
+        }
         Ok((dtype, Cow::Borrowed(bytes)))
     }
 

@@ -1,6 +1,6 @@
 //! The tokenizer and the chat template of a checkpoint, from whichever of its files has them.
 
-use unisono_core::Result;
+use unisono_core::{Error, Result};
 
 use crate::formats::Source;
 use crate::tokenizer::Tokenizer;
@@ -12,7 +12,11 @@ impl Source {
     pub fn tokenizer(&self) -> Result<Option<Tokenizer>> {
         let mut tokenizer = match (&self.tokenizer, self.vocabulary()) {
             (Some(json), _) => Tokenizer::from_bytes(json)?,
-            (None, Some(vocabulary)) => return Tokenizer::from_gguf(vocabulary).map(Some),
+            (None, Some(vocabulary)) => {
+                let file = self.gguf_file().unwrap_or(self.name());
+                let named = |e: Error| Error::new(e.kind(), format!("{file}: {}", e.message()));
+                return Tokenizer::from_gguf(vocabulary).map(Some).map_err(named);
+            }
             (None, None) => return Ok(None),
         };
         let eos = chat::eos_token(self.chat.config.as_deref())?;

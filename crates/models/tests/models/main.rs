@@ -2,17 +2,21 @@
 //! fault of the models, not of a kernel.
 
 mod archs;
+mod batches;
 mod chat;
 mod config;
 mod encoder;
+mod generation;
 mod gguf;
 mod gguf_config;
 mod gguf_package;
 mod goldens;
 mod hostile_tokenizers;
+mod memory;
 mod published;
 mod reference;
 mod rope;
+mod sampling;
 mod sessions;
 mod tiny;
 mod tiny_gguf;

@@ -6,6 +6,7 @@
 mod check;
 mod devices;
 mod diff;
+mod embed;
 mod expect;
 mod fingerprint;
 mod generate;
@@ -73,6 +74,8 @@ enum Command {
     Soundness(soundness::SoundnessArguments),
     /// Generate text with a model.
     Generate(generate::GenerateArguments),
+    /// Turn texts into vectors with an encoder.
+    Embed(embed::EmbedArguments),
     /// Print the logits of every position of a text given as tokens.
     Logits(logits::LogitsArguments),
     /// Cut text into tokens, or write tokens as text.
@@ -249,6 +252,7 @@ fn main() -> ExitCode {
         Some(Command::Replay(arguments)) => replay::run(&arguments),
         Some(Command::Soundness(arguments)) => soundness::run_command(&arguments),
         Some(Command::Generate(arguments)) => generate::run(&arguments),
+        Some(Command::Embed(arguments)) => embed::run(&arguments),
         Some(Command::Logits(arguments)) => logits::run(&arguments),
         Some(Command::Tokenize(arguments)) => tokenize::run(&arguments),
         Some(Command::Perplexity(arguments)) => perplexity::run(&arguments),

@@ -3,6 +3,7 @@
 //!
 //! Exit codes: 0 all passed, 1 something failed, 2 bad usage, 3 device not found.
 
+mod chat;
 mod check;
 mod devices;
 mod diff;
@@ -78,6 +79,8 @@ enum Command {
     Embed(embed::EmbedArguments),
     /// Print the logits of every position of a text given as tokens.
     Logits(logits::LogitsArguments),
+    /// Talk with a model, a line for each turn.
+    Chat(chat::ChatArguments),
     /// Cut text into tokens, or write tokens as text.
     Tokenize(tokenize::TokenizeArguments),
     /// Measure how well a model predicts a text.
@@ -254,6 +257,7 @@ fn main() -> ExitCode {
         Some(Command::Generate(arguments)) => generate::run(&arguments),
         Some(Command::Embed(arguments)) => embed::run(&arguments),
         Some(Command::Logits(arguments)) => logits::run(&arguments),
+        Some(Command::Chat(arguments)) => chat::run(&arguments),
         Some(Command::Tokenize(arguments)) => tokenize::run(&arguments),
         Some(Command::Perplexity(arguments)) => perplexity::run(&arguments),
         Some(Command::Worker(arguments)) => isolate::work(&arguments),

@@ -1,10 +1,15 @@
 //! The command as people and scripts call it: exit codes, and errors that name the thing.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn unisono(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_unisono")).args(arguments).env("NO_COLOR", "1").output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_unisono"))
+        .args(arguments)
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
 }
 
 /// Exit code, standard output, standard error.
@@ -47,6 +52,18 @@ fn bad_usage_exits_with_2() {
     fails(&["check", "--device", "cpu", "--case", "no/such:case"], 2, &["no/such:case"]);
     fails(&["check", "--device", "cpu", "--case", "add/", "--kernel", "no_such"], 2, &["no_such", "cpu"]);
     fails(&["generate", "--prompt", "x", "--device", "cpu", "--max-tokens", "0"], 2, &["--max-tokens"]);
+}
+
+#[test]
+fn embed_says_what_it_cannot_do() {
+    let decoder = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/assets/tiny-llama");
+    fails(&["embed", "--text", "x"], 2, &["--model"]);
+    fails(&["embed", "--model", decoder, "--pooling", "most"], 2, &["most"]);
+    // No text: standard input has none.
+    fails(&["embed", "--model", decoder, "--device", "cpu"], 2, &["--text"]);
+    fails(&["embed", "--model", decoder, "--device", "abacus", "--text", "x"], 3, &["abacus"]);
+    fails(&["embed", "--model", decoder, "--device", "cpu", "--text", "x"], 1, &["LlamaForCausalLM is a decoder"]);
+    fails(&["embed", "--model", "no/such/model", "--text", "x"], 1, &["no/such/model"]);
 }
 
 fn copy_model(to: &Path) {

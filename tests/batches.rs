@@ -127,7 +127,7 @@ fn a_decode_step_of_a_batch_compiles_nothing_and_is_one_submission() {
             while batch.has_work() {
                 batch.step_tokens().unwrap();
             }
-            let mut step = |batch: &mut Batch| {
+            let step = |batch: &mut Batch| {
                 ids.iter().for_each(|&id| batch.push(id, 7).unwrap());
                 assert_eq!(batch.step_tokens().unwrap().len(), 8);
             };

@@ -85,6 +85,7 @@ pub(crate) fn run_source(device: &Device, golden: &Golden, source: &Source) -> R
         let mut session = model.session()?;
         for text in &golden.texts {
             at_once(&mut session, text, &bounds, &mut outcome)?;
+            hidden_states(&mut session, text, golden, &mut outcome)?;
             if prefill_chunk == 8 {
                 step_by_step(&mut session, text, &bounds, &mut outcome)?;
             }
@@ -128,6 +129,24 @@ fn at_once(session: &mut Session, text: &Text, bounds: &[f64], outcome: &mut Out
         outcome.compare_rows(rows[position], golden, bounds);
     }
     count_tokens(text, bounds, outcome, |position| argmax(rows[position]));
+    Ok(())
+}
+
+/// Hidden states `h = g ∘ x`, whose difference is `max |g| · ε · √d` long at most. The rule makes
+/// weights of norms between 0.7 and 1.3.
+fn hidden_states(session: &mut Session, text: &Text, golden: &Golden, outcome: &mut Outcome) -> Result<()> {
+    const LARGEST_WEIGHT: f64 = 1.3;
+    session.reset();
+    let width = golden.sizes.hidden;
+    let hidden = session.all_hidden(&text.tokens)?;
+    assert_eq!(hidden.len(), text.tokens.len() * width, "a hidden state for each token");
+    assert_eq!(text.hidden.len(), text.states.len() * width, "a golden state for each position");
+    for (&position, golden_state) in text.states.iter().zip(text.hidden.chunks(width)) {
+        let state = &hidden[position * width..(position + 1) * width];
+        let squares = state.iter().zip(golden_state).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2));
+        let ratio = squares.sum::<f64>().sqrt() / (LARGEST_WEIGHT * epsilon(&golden.sizes));
+        outcome.ratio = outcome.ratio.max(if ratio.is_nan() { f64::INFINITY } else { ratio });
+    }
     Ok(())
 }
 

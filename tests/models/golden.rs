@@ -67,8 +67,10 @@ pub(crate) struct Text {
     pub(crate) positions: Vec<usize>,
     /// The logits at those positions, `[positions, vocab]`.
     pub(crate) logits: Vec<f32>,
-    /// Hidden states: of encoders after every token.
+    /// Hidden states after the final norm, at `states` or, of encoders, after every token.
     pub(crate) hidden: Vec<f32>,
+    /// Positions of the hidden states of a decoder.
+    pub(crate) states: Vec<usize>,
     /// Of encoders: the mean of the hidden states with length 1.
     pub(crate) embedding: Vec<f32>,
 }
@@ -89,6 +91,8 @@ struct RawText {
     min_top2_gap: f64,
     #[serde(default)]
     positions: Vec<usize>,
+    #[serde(default)]
+    hidden: Vec<usize>,
 }
 
 /// The folder of the golden models.
@@ -151,6 +155,7 @@ impl Golden {
                 min_top2_gap: raw.min_top2_gap,
                 positions: raw.positions,
                 logits,
+                states: raw.hidden,
                 hidden: arrays.get(&format!("{i}.hidden")),
                 embedding: arrays.get(&format!("{i}.embedding")),
             }

@@ -8,9 +8,11 @@ use std::any::Any;
 use std::fmt::{self, Debug};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::info::{Counters, DeviceInfo};
+use crate::measure::{ProbeKind, ProbeRun};
 use crate::op::OpDesc;
 use crate::program::{Program, SlotId};
 use crate::readback::{Readback, Ticket};
@@ -49,6 +51,20 @@ pub trait Backend: Debug + Send + Sync {
 
     /// What the device has done so far.
     fn counters(&self) -> Counters;
+
+    /// Runs a plan once for each of `runs`, one after the other, and gives the time that all of them
+    /// took by the device's own clock, or `None` (the default) where it has none. Several runs in one
+    /// measurement carry kernels over the tick of the clock, and over different buffers leave caches.
+    fn time(&self, _plan: &Arc<dyn Plan>, _runs: &[Bindings]) -> Result<Option<Duration>> {
+        Ok(None)
+    }
+
+    /// Measures a ceiling: runs the probe's kernel, whose inner loop goes `rounds` times, or `None`
+    /// (the default) where the device has no such probe. The caller chooses `rounds` large enough for
+    /// the clock, and takes the best of several.
+    fn probe(&self, _kind: ProbeKind, _rounds: u32) -> Result<Option<ProbeRun>> {
+        Ok(None)
+    }
 }
 
 /// How a device runs an operation.

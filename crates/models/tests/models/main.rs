@@ -14,6 +14,7 @@ mod goldens;
 mod hostile_tokenizers;
 mod memory;
 mod published;
+mod quantised_cache;
 mod reference;
 mod rope;
 mod sampling;

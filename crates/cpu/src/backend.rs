@@ -10,14 +10,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use unisono_core::{
-    Backend, Bindings, Buffer, BufferDesc, Counters, DeviceInfo, Error, OpDesc, Plan, Program, Readback, Result,
-    Support, Ticket, support,
+    Backend, Bindings, Buffer, BufferDesc, Counters, DeviceInfo, Error, OpDesc, Plan, ProbeKind, ProbeRun, Program,
+    Readback, Result, Support, Ticket, support,
 };
 
 use crate::buffer::{CpuBuffer, Meter};
 use crate::device;
 use crate::plan::CpuPlan;
 use crate::pool::Pool;
+use crate::probe;
 use crate::select;
 use crate::simd::Simd;
 
@@ -187,5 +188,10 @@ impl Backend for CpuBackend {
             bytes_now,
             bytes_peak,
         }
+    }
+
+    fn probe(&self, kind: ProbeKind, rounds: u32) -> Result<Option<ProbeRun>> {
+        let pool = self.execution();
+        probe::run(kind, rounds, &pool, self.simd)
     }
 }

@@ -18,6 +18,7 @@ mod device;
 mod kernels;
 mod plan;
 mod pool;
+mod probe;
 mod scratch;
 mod select;
 mod simd;

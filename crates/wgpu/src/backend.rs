@@ -6,17 +6,18 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use unisono_core::{
-    Backend, Bindings, Buffer, BufferDesc, Counters, DeviceInfo, Error, OpDesc, Pending, Plan, Program, Readback,
-    Result, Support, Ticket, support,
+    Backend, Bindings, Buffer, BufferDesc, Counters, DeviceInfo, Error, OpDesc, Pending, Plan, ProbeKind, ProbeRun,
+    Program, Readback, Result, Support, Ticket, support,
 };
 
 use crate::adapter::{self, AdapterSummary};
 use crate::bind::bind_set;
 use crate::caps::Caps;
 use crate::device::Gpu;
-use crate::encode::record;
+use crate::encode::{Run, record};
 use crate::info;
 use crate::memory::{Block, Memory};
 use crate::options::WgpuOptions;
@@ -29,11 +30,11 @@ use crate::select;
 #[derive(Debug)]
 pub struct WgpuBackend {
     info: DeviceInfo,
-    caps: Caps,
+    pub(crate) caps: Caps,
     pub(crate) gpu: Arc<Gpu>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) staging: Arc<Staging>,
-    pipelines: Pipelines,
+    pub(crate) pipelines: Pipelines,
     plans: AtomicU64,
     submissions: AtomicU64,
     dispatches: AtomicU64,
@@ -110,6 +111,19 @@ impl WgpuBackend {
         buffers.map(|buffer| self.own_block(buffer)).collect()
     }
 
+    /// The buffers and bind groups of one run of `plan`.
+    pub(crate) fn run_of<'a>(&self, plan: &WgpuPlan, bindings: &'a Bindings) -> Result<Run<'a>> {
+        let bound = self.bound_blocks(plan, bindings)?;
+        let set = bind_set(plan, &self.gpu, &bound)?;
+        Ok(Run { set, bound })
+    }
+
+    /// Counts one submission of `runs` runs.
+    pub(crate) fn count(&self, plan: &WgpuPlan, runs: u64) {
+        self.submissions.fetch_add(1, Relaxed);
+        self.dispatches.fetch_add(runs * plan.dispatches.len() as u64, Relaxed);
+    }
+
     fn start_read(&self, buffer: &Buffer, range: Range<u64>) -> Result<Readback> {
         buffer.check_range(&range)?;
         self.staging.read(self.own_block(buffer)?.raw(), range)
@@ -160,19 +174,17 @@ impl Backend for WgpuBackend {
 
     fn submit(&self, plan: &Arc<dyn Plan>, bindings: &Bindings) -> Result<Ticket> {
         let plan = self.own_plan(plan)?;
-        let bound = self.bound_blocks(plan, bindings)?;
         plan.poison()?;
-        let set = bind_set(plan, &self.gpu, &bound)?;
+        let run = self.run_of(plan, bindings)?;
         let index = self.gpu.capture(
             || format!("running a program of {} steps", plan.program().steps().len()),
             || {
                 let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-                record(plan, &set, &bound, &mut encoder);
+                record(plan, &[run], None, &mut encoder);
                 self.gpu.queue.submit([encoder.finish()])
             },
         )?;
-        self.submissions.fetch_add(1, Relaxed);
-        self.dispatches.fetch_add(plan.dispatches.len() as u64, Relaxed);
+        self.count(plan, 1);
         Ok(ticket(&self.gpu, index))
     }
 
@@ -186,5 +198,15 @@ impl Backend for WgpuBackend {
             bytes_now,
             bytes_peak,
         }
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    fn time(&self, plan: &Arc<dyn Plan>, runs: &[Bindings]) -> Result<Option<Duration>> {
+        self.time_runs(plan, runs)
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    fn probe(&self, kind: ProbeKind, rounds: u32) -> Result<Option<ProbeRun>> {
+        self.run_probe(kind, rounds)
     }
 }

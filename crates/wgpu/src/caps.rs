@@ -27,6 +27,8 @@ pub(crate) struct Caps {
     pub(crate) subgroups: Option<(u32, u32)>,
     /// Rounds that all loops of an invocation together may make in one launch.
     pub(crate) loop_rounds: u64,
+    /// An implementation on the processor: a few workgroups fill it.
+    pub(crate) software: bool,
     /// Tuning data.
     pub(crate) profile: &'static Profile,
 }

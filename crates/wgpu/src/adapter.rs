@@ -85,11 +85,21 @@ async fn candidates() -> Vec<wgpu::Adapter> {
     // Drivers are not reliably safe to enumerate from several threads at once.
     static ENUMERATING: Mutex<()> = Mutex::new(());
     let _guard = ENUMERATING.lock().unwrap_or_else(PoisonError::into_inner);
-    let native = INSTANCE.get_or_init(|| wgpu::Instance::new(descriptor(wgpu::Backends::all() - wgpu::Backends::GL)));
-    let gl = wgpu::Instance::new(descriptor(wgpu::Backends::GL));
-    let mut adapters = pollster::block_on(native.enumerate_adapters(wgpu::Backends::all()));
-    adapters.extend(pollster::block_on(gl.enumerate_adapters(wgpu::Backends::GL)));
-    adapters
+    let enumerate = || {
+        let native =
+            INSTANCE.get_or_init(|| wgpu::Instance::new(descriptor(wgpu::Backends::all() - wgpu::Backends::GL)));
+        let gl = wgpu::Instance::new(descriptor(wgpu::Backends::GL));
+        let mut adapters = pollster::block_on(native.enumerate_adapters(wgpu::Backends::all()));
+        adapters.extend(pollster::block_on(gl.enumerate_adapters(wgpu::Backends::GL)));
+        adapters
+    };
+    // EGL keeps data with each thread that calls it and frees it when the thread ends. A caller's
+    // thread may end while the process does, and both would free it (seen with Mesa 22.3); this
+    // thread is gone before.
+    match std::thread::Builder::new().name("unisono-adapters".to_owned()).spawn(enumerate) {
+        Ok(thread) => thread.join().unwrap_or_default(),
+        Err(_) => enumerate(),
+    }
 }
 
 #[cfg(target_family = "wasm")]

@@ -149,12 +149,17 @@ impl Pipelines {
             }
         };
         std::thread::scope(|scope| {
-            for _ in 1..threads {
+            let start = |_| {
                 let thread = std::thread::Builder::new().name("unisono-compile".to_owned()).stack_size(STACK_BYTES);
                 // Without another thread this one does all the work.
-                let _ = thread.spawn_scoped(scope, work);
-            }
+                thread.spawn_scoped(scope, work).ok()
+            };
+            let others: Vec<_> = (1..threads).filter_map(start).collect();
             work();
+            // A scope waits for the work, a join for the thread and what drivers keep with it.
+            for thread in others {
+                let _ = thread.join();
+            }
         });
         let made = made.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         made.into_iter()

@@ -18,6 +18,7 @@ mod formats;
 mod model;
 mod pooling;
 mod rope;
+mod shape;
 mod tokenizer;
 
 pub use check::{Golden, Goldens, PromptResult, Verification, goldens, tiny_llama, verify_async, verify_source_async};
@@ -33,4 +34,5 @@ pub use formats::{Source, StoredType, TensorInfo, gguf, safetensors};
 pub use model::{Model, ModelOptions};
 pub use pooling::{Pooling, SentenceConfig};
 pub use rope::{RopeTables, rope_tables};
+pub use shape::Shape;
 pub use tokenizer::{ChatOptions, ChatTemplate, Detokenizer, Message, TokenType, Tokenizer, Vocabulary};

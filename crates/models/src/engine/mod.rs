@@ -7,7 +7,7 @@ mod generate;
 pub(crate) mod memory;
 mod pages;
 mod perplexity;
-mod random;
+pub(crate) mod random;
 mod runner;
 mod sample;
 mod session;

@@ -9,6 +9,7 @@ mod mapping;
 #[cfg(not(target_family = "wasm"))]
 mod open;
 mod progress;
+mod random;
 pub mod safetensors;
 mod source;
 mod tensor;

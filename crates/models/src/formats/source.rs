@@ -6,10 +6,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use unisono_core::Result;
+use unisono_core::{DType, Result};
 
 use super::data::Data;
 use super::gguf::{self, Set};
+use super::random::Random;
 use super::safetensors::Index;
 use super::tensor::TensorInfo;
 use super::weights::Weights;
@@ -46,6 +47,7 @@ pub(crate) struct ChatFiles {
 pub(super) enum Files {
     Safetensors { shards: Vec<Shard>, index: Option<Index> },
     Gguf(Arc<Set>),
+    Random(Arc<Random>),
 }
 
 /// One safetensors file.
@@ -97,6 +99,18 @@ impl Source {
             chat: ChatFiles::default(),
             files: Files::Gguf(Arc::new(set)),
         })
+    }
+
+    /// Random weights for a configuration: see [`Shape::random_source`](crate::Shape::random_source).
+    pub(crate) fn random(
+        name: String,
+        config: Vec<u8>,
+        tensors: &[(String, Vec<usize>)],
+        dtype: DType,
+        seed: u64,
+    ) -> Result<Source> {
+        let files = Files::Random(Arc::new(Random::new(tensors, dtype, seed)?));
+        Ok(Source { files, ..Source::from_bytes(name, config, Vec::new()) })
     }
 
     /// With the content of `tokenizer.json`, which text needs and tokens do not.
@@ -152,7 +166,7 @@ impl Source {
     pub(crate) fn gguf_file(&self) -> Option<&str> {
         match &self.files {
             Files::Gguf(set) => set.parts.first().map(|part| part.name.as_str()),
-            Files::Safetensors { .. } => None,
+            Files::Safetensors { .. } | Files::Random(_) => None,
         }
     }
 

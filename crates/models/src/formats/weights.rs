@@ -43,6 +43,11 @@ impl<'a> Weights<'a> {
                     weights.add(&part.name, &part.data, part.file.tensors().clone())?;
                 }
             }
+            Files::Random(random) => {
+                for file in &random.files {
+                    weights.add(file.name, &file.data, file.tensors.clone())?;
+                }
+            }
             Files::Safetensors { shards, index } => {
                 for shard in shards {
                     let header = Header::parse(&shard.name, shard.data.bytes()?)?;

@@ -19,6 +19,7 @@ mod reference;
 mod rope;
 mod sampling;
 mod sessions;
+mod shapes;
 mod tiny;
 mod tiny_gguf;
 mod tokenizer;

@@ -64,6 +64,11 @@ const TYPES: [GgmlType; 34] = [
 ];
 
 impl GgmlType {
+    /// The type that stores `dtype`.
+    pub(crate) fn of(dtype: DType) -> Option<&'static GgmlType> {
+        TYPES.iter().find(|ggml| ggml.dtype == Some(dtype))
+    }
+
     /// The type of a number.
     pub(crate) fn from_id(id: u32) -> Option<&'static GgmlType> {
         TYPES.iter().find(|t| t.id == id)

@@ -5,6 +5,7 @@
 
 mod adapters;
 mod args;
+mod bench_peers;
 mod dist;
 mod host;
 mod package;
@@ -34,6 +35,9 @@ Tasks:
   peers [--level LEVEL] [--library candle|burn]...
       Build the adapters of other tensor libraries, a workspace of their own, and run the
       conformance suite on them; reports go to target/report-candle and target/report-burn.
+  bench-peers [--features LIST] [OPTION]...
+      Time other tensor libraries beside Unisono in one process; the features (ggml, burn) add
+      libraries to candle, gemm and faer, the other options are those of benches/peers.
   help
       This text.
 ";
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
         "swiftshader" => swiftshader::run(&args),
         "package" => package::run(&args),
         "peers" => peers::run(&args),
+        "bench-peers" => bench_peers::run(&args),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())

@@ -3,6 +3,7 @@
 //!
 //! Exit codes: 0 all passed, 1 something failed, 2 bad usage, 3 device not found.
 
+mod bench;
 mod chat;
 mod check;
 mod devices;
@@ -85,6 +86,8 @@ enum Command {
     Tokenize(tokenize::TokenizeArguments),
     /// Measure how well a model predicts a text.
     Perplexity(perplexity::PerplexityArguments),
+    /// Time operations on each device, checked, beside what the device can do at most.
+    Bench(Box<bench::BenchArguments>),
     /// Run cases for a check that started this process.
     #[command(hide = true)]
     Worker(isolate::WorkerArguments),
@@ -260,6 +263,7 @@ fn main() -> ExitCode {
         Some(Command::Chat(arguments)) => chat::run(&arguments),
         Some(Command::Tokenize(arguments)) => tokenize::run(&arguments),
         Some(Command::Perplexity(arguments)) => perplexity::run(&arguments),
+        Some(Command::Bench(arguments)) => bench::run(&arguments),
         Some(Command::Worker(arguments)) => isolate::work(&arguments),
     };
     match result {

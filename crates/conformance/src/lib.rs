@@ -44,13 +44,13 @@ mod runner;
 
 pub use case::{Case, CaseClass, DataClass, Level, families, find, suite};
 pub use check::{Expected, Mismatch, Outcome, check};
-pub use data::{POISON_BYTE, decode, read_integers, read_logical};
+pub use data::{POISON_BYTE, decode, ordinary_bytes, read_integers, read_logical};
 pub use expect::{ExpectationError, Expectations};
 pub use fingerprint::{Fingerprint, Trait};
 pub use glob::glob_matches;
 #[cfg(not(target_family = "wasm"))]
 pub use isolate::{IsolatedRun, Isolation, IsolationError, run_isolated, run_task, serve, serve_task};
-pub use oracle::evaluate;
+pub use oracle::{evaluate, evaluate_in_modes};
 pub use profiles::{Profile, judge, list_hash, profile, profiles};
 pub use report::{
     CaseResult, DeviceFacts, DeviceReport, ExpectationEntry, ExpectationKind, ExpectationResult, ExpectedResult,

@@ -8,6 +8,8 @@ mod blocks;
 mod convert;
 mod fill;
 
+use unisono_core::{DType, Result, TensorDesc};
+
 pub(crate) use block_fill::Scales;
 pub(crate) use blocks::{E2M1, e8m0};
 pub use convert::{decode, read_integers, read_logical};
@@ -17,6 +19,15 @@ pub(crate) use fill::{Fill, fill_bytes, power_of_two};
 /// What fills the gaps between strided elements: every byte 0xFF, which is a NaN in each
 /// floating-point type and an index out of any range.
 pub const POISON_BYTE: u8 = 0xFF;
+
+/// `elements` ordinary numbers of `dtype` as stored: bell-shaped of deviation 1, and blocks of random
+/// codes under scales that give values of about that size. A pure function of its arguments, for
+/// whoever needs more data than a case has; `elements` is a whole number of blocks.
+pub fn ordinary_bytes(dtype: DType, elements: usize, name: &str) -> Result<Vec<u8>> {
+    let desc = TensorDesc::contiguous(dtype, &[elements])?;
+    let fill = if dtype.is_block() { Fill::Blocks(Scales::Normal) } else { Fill::NORMAL };
+    Ok(fill_bytes(&desc, &fill, &Stream::new(name, 0)))
+}
 
 /// The generator of one operand: a 64-bit word for each counter.
 #[derive(Clone, Copy, Debug)]

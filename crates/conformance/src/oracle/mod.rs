@@ -22,7 +22,7 @@ mod sort;
 mod wide;
 
 use unisono_core::op::{Op, OpDesc};
-use unisono_core::{Error, Result, TensorDesc};
+use unisono_core::{Error, NumericMode, Result, TensorDesc};
 
 use crate::check::Expected;
 use crate::data::{read_integers, read_logical};
@@ -68,6 +68,16 @@ impl Tensor {
 /// the former content of one that is updated in place, `None` for the others.
 pub fn evaluate(desc: &OpDesc, inputs: &[Vec<u8>], initial: &[Option<Vec<u8>>]) -> Result<Vec<Expected>> {
     evaluate_with(desc, inputs, initial, Modes::default())
+}
+
+/// [`evaluate`] for a device that declares numeric modes.
+pub fn evaluate_in_modes(
+    desc: &OpDesc,
+    inputs: &[Vec<u8>],
+    initial: &[Option<Vec<u8>>],
+    modes: &[NumericMode],
+) -> Result<Vec<Expected>> {
+    evaluate_with(desc, inputs, initial, Modes::new(modes))
 }
 
 /// The same for a device that declares numeric modes.

@@ -407,6 +407,8 @@ impl OpDesc {
                 let one = TensorDesc { shape: b.shape.with(0, 1), ..*b };
                 once(a) + touched as u64 * once(&one) + once(ids) + once(&self.outputs[0])
             }
+            // Of the tables only the rows at hand, which are small beside the rotated rows.
+            Op::Rope(_) => once(&self.inputs[0]) + once(&self.inputs[3]) + once(&self.outputs[0]),
             Op::RopeWrite(_) => 2 * once(&self.inputs[0]) + once(&self.inputs[3]) + once(&self.inputs[4]),
             _ => self.inputs.iter().chain(&self.outputs).map(once).sum(),
         }

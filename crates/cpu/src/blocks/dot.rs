@@ -7,9 +7,9 @@
 use unisono_core::DType;
 
 use super::unpack::{self, Format};
-#[cfg(target_arch = "x86_64")]
-use super::x86;
 use super::{Codes, GROUP};
+#[cfg(target_arch = "x86_64")]
+use super::{direct, x86};
 use crate::simd::Simd;
 
 /// How many vectors one pass over a row serves.
@@ -131,9 +131,21 @@ pub(crate) unsafe fn dots(
     k: usize,
 ) -> [f32; ROWS] {
     debug_assert!(rows <= ROWS);
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's promise; `Simd::Avx2` exists only where the processor has the features.
     unsafe {
         let w = std::slice::from_raw_parts(w, k / dtype.block_elements() * dtype.block_bytes());
+        #[cfg(target_arch = "x86_64")]
+        if simd == Simd::Avx2 {
+            let sums = match rows {
+                1 => direct::dot_row::<1>(dtype, w, x, ldx).map(widened),
+                2 => direct::dot_row::<2>(dtype, w, x, ldx).map(widened),
+                3 => direct::dot_row::<3>(dtype, w, x, ldx).map(widened),
+                _ => direct::dot_row::<4>(dtype, w, x, ldx),
+            };
+            if let Some(sums) = sums {
+                return sums;
+            }
+        }
         with_format!(dtype, F => match rows {
             1 => widened(dot_row::<F, 1>(simd, w, x, ldx)),
             2 => widened(dot_row::<F, 2>(simd, w, x, ldx)),

@@ -4,6 +4,8 @@
 //! elements, so one loop decodes and one loop multiplies whatever the format. The layouts are those
 //! of `docs/quantisation.md`.
 
+#[cfg(target_arch = "x86_64")]
+mod direct;
 mod dot;
 mod pack;
 mod unpack;

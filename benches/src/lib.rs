@@ -1,9 +1,18 @@
-//! What benchmarks share: the devices they run on and captured operations to time.
+//! What criterion benchmarks share: the devices they run on, operations bound to them, and a
+//! measurement by the devices' own clocks.
 //!
-//! An operation is captured once and replayed into the same tensors, so a measurement sees the
-//! kernel and one submission, not recording or compilation.
+//! The operations are those of `unisono bench`, whose crate binds and times them; criterion adds its
+//! statistics and its baselines.
 
-use unisono::{Captured, DType, Device, Result, Tensor, TensorDesc};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use criterion::measurement::{Measurement, ValueFormatter, WallTime};
+use unisono::{Device, KernelChoice, Result};
+use unisono_bench::cases::Item;
+use unisono_bench::cold::Bound;
+use unisono_bench::timing::{Rotation, Runs};
 
 /// The devices to measure: those named in `UNISONO_BENCH_DEVICES` (comma separated), else all.
 pub fn devices() -> Result<Vec<Device>> {
@@ -18,42 +27,90 @@ pub fn devices() -> Result<Vec<Device>> {
     chosen.iter().map(unisono::DeviceSummary::open).collect()
 }
 
-/// A contiguous tensor of small varied numbers.
-pub fn data(device: &Device, dtype: DType, shape: &[usize]) -> Result<Tensor> {
-    let count: usize = shape.iter().product();
-    let values: Vec<f32> = (0..count).map(|i| ((i * 2_654_435_761) % 1000) as f32 / 500.0 - 1.0).collect();
-    device.tensor(&values, shape)?.cast(dtype)?.contiguous()
+/// Time that operations spent: by timestamps of their device, or by the host's clock where it has
+/// none. What lies between operations does not count.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceTime {
+    spent: Rc<Cell<Duration>>,
 }
 
-/// An operation that was captured with its operands bound.
-pub struct Timed {
-    captured: Captured,
-    input: Tensor,
-    output: Tensor,
+impl DeviceTime {
+    /// Runs an operation `count` times and counts what it took.
+    pub fn run(&self, operation: &mut dyn Runs, count: u64) -> Result<()> {
+        // Timestamps and command buffers are finite.
+        const MOST: u64 = 4096;
+        let mut left = count;
+        while left > 0 {
+            let now = left.min(MOST);
+            let (_, time) = operation.run(now as usize)?;
+            self.spent.set(self.spent.get() + time);
+            left -= now;
+        }
+        Ok(())
+    }
 }
 
-impl Timed {
-    /// Captures `step` over `input`.
-    pub fn new(input: Tensor, step: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Timed> {
-        let device = input.device().clone();
-        let desc = TensorDesc::contiguous(input.dtype(), input.shape())?;
-        let mut shape = (DType::F32, Vec::new());
-        let captured = device.capture(&[desc], |inputs| {
-            let result = step(&inputs[0])?;
-            shape = (result.dtype(), result.shape().to_vec());
-            Ok(vec![result])
-        })?;
-        let output = device.empty(shape.0, &shape.1)?;
-        Ok(Timed { captured, input, output })
+impl Measurement for DeviceTime {
+    type Intermediate = Duration;
+    type Value = Duration;
+
+    fn start(&self) -> Duration {
+        self.spent.get()
     }
 
-    /// Runs it `iterations` times and waits for the last one.
-    pub fn run(&self, iterations: u64) -> Result<()> {
-        for _ in 0..iterations {
-            self.captured.run_into(&[&self.input], &[&self.output])?;
+    fn end(&self, start: Duration) -> Duration {
+        self.spent.get() - start
+    }
+
+    fn add(&self, a: &Duration, b: &Duration) -> Duration {
+        *a + *b
+    }
+
+    fn zero(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn to_f64(&self, value: &Duration) -> f64 {
+        value.as_secs_f64() * 1e9
+    }
+
+    fn formatter(&self) -> &dyn ValueFormatter {
+        WallTime.formatter()
+    }
+}
+
+/// Calls `then` with `item` bound to `device` by the kernel that the selector picks.
+pub fn bound<T>(device: &Device, item: &Item, then: impl FnOnce(&mut dyn Runs) -> T) -> Result<T> {
+    let backend = &**device.backend();
+    let bound = Bound::new(backend, item, 1)?;
+    let plan = bound.compile(KernelChoice::Auto)?;
+    Ok(then(&mut Rotation::new(backend, plan, &bound.bindings)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unisono_core::Clock;
+
+    struct Millisecond(usize);
+
+    impl Runs for Millisecond {
+        fn run(&mut self, count: usize) -> Result<(Clock, Duration)> {
+            self.0 += count;
+            Ok((Clock::Device, Duration::from_millis(count as u64)))
         }
-        // Reading one element waits for everything before it.
-        let first = self.output.reshape(&[self.output.desc().elements()])?.slice(0, 0..1)?;
-        first.read().wait().map(drop)
+    }
+
+    #[test]
+    fn the_measurement_is_what_operations_report() {
+        let time = DeviceTime::default();
+        let mut operation = Millisecond(0);
+        time.run(&mut operation, 3).unwrap();
+        let start = time.start();
+        std::thread::sleep(Duration::from_millis(20));
+        time.run(&mut operation, 5000).unwrap();
+        assert_eq!(time.end(start), Duration::from_millis(5000));
+        assert_eq!(operation.0, 5003);
+        assert_eq!(time.to_f64(&Duration::from_micros(2)), 2000.0);
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct ModelArguments {
     pub(crate) cache_dtype: DType,
 }
 
-fn cache_dtype(name: &str) -> Result<DType, String> {
+pub(crate) fn cache_dtype(name: &str) -> Result<DType, String> {
     let possible = [DType::F32, DType::F16, DType::BF16, DType::Q8_0];
     let found = possible.into_iter().find(|dtype| dtype.name() == name);
     found.ok_or_else(|| format!("f32, f16, bf16 and q8_0 are possible, not {name}"))

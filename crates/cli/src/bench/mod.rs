@@ -4,6 +4,7 @@
 mod ceilings;
 mod compare;
 mod files;
+mod model;
 mod rows;
 mod tables;
 
@@ -27,6 +28,9 @@ pub(crate) struct BenchArguments {
 enum What {
     /// Measure what each device can do at most: bandwidths, arithmetic, launches, transfers.
     Ceilings(ceilings::CeilingArguments),
+    /// Measure a whole model: prompt and decode, host time, memory. Random weights of a known shape
+    /// unless a file is given.
+    Model(model::ModelBenchArguments),
     /// Compare two reports of benchmarks: what is slower, faster or broken now.
     Diff(compare::DiffArguments),
 }
@@ -35,6 +39,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<Outcome> {
     match &arguments.what {
         None => rows::run(&arguments.rows),
         Some(What::Ceilings(arguments)) => ceilings::run(arguments),
+        Some(What::Model(arguments)) => model::run(arguments),
         Some(What::Diff(arguments)) => compare::run(arguments),
     }
 }

@@ -186,7 +186,7 @@ fn losses(rows: &[Row]) -> String {
     for chosen in rows.iter().filter(|r| r.selected) {
         let Some(own) = time(chosen) else { continue };
         let others = rows.iter().filter(|r| r.id == chosen.id && !r.selected);
-        let Some(best) = others.filter_map(|r| time(r)).min_by(|a, b| a.median.total_cmp(&b.median)) else { continue };
+        let Some(best) = others.filter_map(time).min_by(|a, b| a.median.total_cmp(&b.median)) else { continue };
         several += 1;
         // Only where the intervals are apart.
         if best.high < own.low {

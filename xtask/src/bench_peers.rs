@@ -11,7 +11,7 @@ const FOLDER: &str = "benches/peers";
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let mut args = args.to_vec();
-    let mut command = run::cargo(&["run", "--release", "--locked"])?;
+    let mut command = run::cargo(&["run", "--release"])?;
     command.current_dir(run::root()?.join(FOLDER));
     if let Some(at) = args.iter().position(|a| a == "--features") {
         command.args(args.drain(at..args.len().min(at + 2)));

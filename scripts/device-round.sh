@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# One round of a tester's machine: lists its devices, runs the main job, the full conformance level
-# on every device, and a short generation for tokens per second. It needs no Rust and no network:
-# the binary `unisono` lies next to this script, or its path is the first argument.
+# One round of a tester's machine: lists its devices, runs the main job, and on every device the full
+# conformance level, a short generation, the ceilings, the benchmarks of operations with every kernel
+# that could serve them, and a model of random weights. It needs no Rust and no network: the binary
+# `unisono` lies next to this script, or its path is the first argument.
 #
 #   device-round.sh [--out DIR] [--packed] [--debs DIR] [--limit SECONDS] [PATH-OF-UNISONO]
 #
@@ -203,6 +204,10 @@ for id in $ids; do
     if step "generate-$safe" generate --device "$id" --prompt 'Once upon a time' --max-tokens 200; then
         say "        $(cat "$round/generate-$safe/"std*.txt | grep -iE 'tok(en)?s?(/| per )s' | tail -n 1)"
     fi
+    step "ceilings-$safe" bench ceilings --device "$id" --report report
+    step "bench-$safe" bench --device "$id" --report report
+    step "candidates-$safe" bench --candidates --dtype f16 --dtype q4_0 --device "$id" --report report
+    step "model-$safe" bench model --device "$id" --shape 1b --dtype q4_0
 done
 
 say ''

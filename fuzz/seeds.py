@@ -19,6 +19,56 @@ CORPUS = FUZZ / "corpus"
 ARCHITECTURES = ["llama", "qwen2", "qwen3", "gemma2", "gemma3", "phi3", "gpt2", "bert"]
 
 
+SMALL = {
+    "model": "llama", "tokens": ["<s>", "a", "<0x0A>"], "scores": [0.0, -1.0, -2.0], "types": [3, 1, 6], "merges": ["a b"],
+    "eos_id": 0, "add_bos": True, "precompiled_charsmap": [1, 2, 3],
+}
+KEYS = {
+    "bos_id": "bos_token_id", "eos_id": "eos_token_id", "unk_id": "unknown_token_id", "cls_id": "cls_token_id",
+    "sep_id": "seperator_token_id", "add_bos": "add_bos_token", "add_eos": "add_eos_token", "pre": "pre",
+    "add_space_prefix": "add_space_prefix", "remove_extra_whitespaces": "remove_extra_whitespaces",
+}
+
+
+def vocabulary(writer, values):
+    writer.add_tokenizer_model(values["model"])
+    writer.add_token_list(values["tokens"])
+    if values.get("scores"):
+        writer.add_token_scores(values["scores"])
+    if values.get("types"):
+        writer.add_token_types(values["types"])
+    if values.get("merges"):
+        writer.add_token_merges(values["merges"])
+    if values.get("precompiled_charsmap"):
+        writer.add_array("tokenizer.ggml.precompiled_charsmap", values["precompiled_charsmap"])
+    for name, key in KEYS.items():
+        value = values.get(name)
+        if isinstance(value, bool):
+            writer.add_bool(f"tokenizer.ggml.{key}", value)
+        elif isinstance(value, int):
+            writer.add_uint32(f"tokenizer.ggml.{key}", value)
+        elif value is not None:
+            writer.add_string(f"tokenizer.ggml.{key}", value)
+
+
+def shortened(values):
+    """A vocabulary of the goldens with fewer tokens, so that an input is small."""
+    keep = 120
+    merges = values.get("merges", [])[:20]
+    wanted = {letter for merge in merges for letter in (*merge.split(" "), merge.replace(" ", ""))}
+    letters = 256 if values["model"] == "gpt2" else keep
+    kept = [i for i, token in enumerate(values["tokens"]) if i < letters or token in wanted or values["types"][i] == 3]
+    place = {old: new for new, old in enumerate(kept)}
+    short = dict(values, merges=merges)
+    for key in ("tokens", "types", "scores"):
+        if values.get(key):
+            short[key] = [values[key][i] for i in kept]
+    for key in ("bos_id", "eos_id", "unk_id", "cls_id", "sep_id"):
+        if values.get(key) is not None:
+            short[key] = place[values[key]]
+    return short
+
+
 def model(path, architecture, **more):
     writer = GGUFWriter(path, architecture)
     writer.add_block_count(1)
@@ -37,14 +87,7 @@ def model(path, architecture, **more):
         writer.add_string(f"{architecture}.rope.scaling.type", more["scaling"])
         writer.add_rope_scaling_factor(4.0)
         writer.add_rope_scaling_orig_ctx_len(4)
-    writer.add_tokenizer_model("llama")
-    writer.add_token_list(["<s>", "a", "<0x0A>"])
-    writer.add_token_scores([0.0, -1.0, -2.0])
-    writer.add_token_types([3, 1, 6])
-    writer.add_token_merges(["a b"])
-    writer.add_eos_token_id(0)
-    writer.add_add_bos_token(True)
-    writer.add_array("tokenizer.ggml.precompiled_charsmap", [1, 2, 3])
+    vocabulary(writer, more.get("vocabulary", SMALL))
     writer.add_tensor("token_embd.weight", np.zeros((3, 4), np.float32))
     writer.add_tensor("token_types.weight", np.zeros((2, 4), np.float32))
     if "factors" in more:
@@ -57,7 +100,7 @@ def model(path, architecture, **more):
 
 
 def main():
-    for target in ("gguf", "safetensors", "index", "config"):
+    for target in ("gguf", "safetensors", "index", "config", "vocabulary", "chat"):
         (CORPUS / target).mkdir(parents=True, exist_ok=True)
     gguf = CORPUS / "gguf"
     shutil.copy(REPOSITORY / "crates/models/assets/gguf/formats.gguf", gguf)
@@ -91,6 +134,18 @@ def main():
     (CORPUS / "index/small").write_text(json.dumps(index))
     for path in (REPOSITORY / "tests/models/goldens").glob("*/config.json"):
         shutil.copy(path, CORPUS / "config" / f"{path.parent.name}.json")
+    bert = json.loads((REPOSITORY / "tests/models/goldens/bert-heads32/config.json").read_text())
+    for pooling in ("cls", "mean", "last"):
+        (CORPUS / "config" / f"bert-{pooling}.json").write_text(json.dumps(dict(bert, pooling=pooling)))
+    goldens = REPOSITORY / "crates/models/tests/tokenizers"
+    for path in sorted(goldens.glob("*.json")):
+        golden = json.loads(path.read_text())
+        if "vocabulary" in golden:
+            file = CORPUS / "vocabulary" / f"{path.stem}.gguf"
+            model(file, "llama", vocabulary=shortened(golden["vocabulary"]))
+            file.write_bytes(file.read_bytes() + b"TEXT the <s> of it")
+    for name, template in json.loads((goldens / "chat.json").read_text())["templates"].items():
+        (CORPUS / "chat" / name).write_text(template + "TEXTHow are you?")
 
 
 main()

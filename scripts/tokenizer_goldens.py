@@ -103,6 +103,10 @@ GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|
 TAIL = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}" + TAIL
 QWEN2 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}" + TAIL
+QWEN35 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 UPPER, LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 SLASH = r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 ENDING = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
@@ -116,6 +120,11 @@ DEEPSEEK3 = [
     r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"""
     r"|\s*[\r\n]+|\s+(?!\S)|\s+",
 ]
+# Published as the steps `Punctuation(contiguous)`, `ByteLevel` with its pattern, `Digits`, and a
+# split of three digits. The last two see byte letters.
+FALCON = [r"[\p{P}$+<=>^`|~]+", GPT2]
+FALCON_BYTES = [r"\p{N}+", r"[0-9][0-9][0-9]"]
+DEEPSEEK_CODER = [r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+", r"\p{N}"]
 
 
 def letters():
@@ -132,14 +141,19 @@ BYTE_OF = {letter: byte for byte, letter in LETTER.items()}
 class ByteLevel:
     """Byte-level BPE as its papers and GPT-2's encoder describe it."""
 
-    def __init__(self, vocab, merges, patterns, ignore_merges, nfc, added):
+    def __init__(self, vocab, merges, patterns, ignore_merges, nfc, added, after=()):
         self.vocab, self.ranks = vocab, {pair: i for i, pair in enumerate(merges)}
         self.patterns = [regex.compile(p) for p in patterns]
+        self.after = [regex.compile(p) for p in after]
         self.ignore_merges, self.nfc, self.added = ignore_merges, nfc, added
 
     def words(self, text):
-        words = [text]
-        for pattern in self.patterns:
+        """The words of a text, in byte letters."""
+        words = self.cut([text], self.patterns)
+        return self.cut(["".join(LETTER[b] for b in word.encode()) for word in words], self.after)
+
+    def cut(self, words, patterns):
+        for pattern in patterns:
             cut = []
             for word in words:
                 end = 0
@@ -151,9 +165,9 @@ class ByteLevel:
         return words
 
     def word(self, word):
-        symbols = [LETTER[b] for b in word.encode()]
-        if self.ignore_merges and "".join(symbols) in self.vocab:
-            return [self.vocab["".join(symbols)]]
+        symbols = list(word)
+        if self.ignore_merges and word in self.vocab:
+            return [self.vocab[word]]
         while len(symbols) > 1:
             rank, i = min((self.ranks.get(p, len(self.ranks)), i) for i, p in enumerate(zip(symbols, symbols[1:])))
             if rank == len(self.ranks):
@@ -185,9 +199,9 @@ class ByteLevel:
         return b"".join(parts).decode("utf-8", "replace")
 
 
-def train_byte_level(patterns, size):
+def train_byte_level(published, size):
     tokenizer = tokenizers.Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizer(patterns)
+    tokenizer.pre_tokenizer = published
     trainer = trainers.BpeTrainer(
         vocab_size=size, initial_alphabet=sorted(LETTER.values()), show_progress=False, special_tokens=[]
     )
@@ -201,14 +215,34 @@ def pre_tokenizer(patterns):
     return pre_tokenizers.Sequence([*splits, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
 
 
-def byte_level(texts, name, pre, patterns, added, size=500, ignore_merges=False, nfc=False, extra=()):
-    vocab, merges = train_byte_level(patterns, size)
+def falcon():
+    return pre_tokenizers.Sequence([
+        pre_tokenizers.Punctuation("contiguous"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        pre_tokenizers.Digits(individual_digits=False),
+        pre_tokenizers.Split(tokenizers.Regex("[0-9][0-9][0-9]"), behavior="isolated"),
+    ])
+
+
+def deepseek_coder():
+    splits = [pre_tokenizers.Split(tokenizers.Regex(p), behavior="isolated") for p in DEEPSEEK_CODER[:-1]]
+    return pre_tokenizers.Sequence([
+        *splits, pre_tokenizers.Digits(individual_digits=True),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    ])
+
+
+def byte_level(
+    texts, name, pre, patterns, added, size=500, ignore_merges=False, nfc=False, extra=(), after=(), published=None
+):
+    """`published`: the steps that models are published with, where they are no list of patterns."""
+    published = published or pre_tokenizer(patterns)
+    vocab, merges = train_byte_level(published, size)
     for token in [*extra, *added]:
         vocab[token] = len(vocab)
-    mine = ByteLevel(vocab, merges, patterns, ignore_merges, nfc, added)
+    mine = ByteLevel(vocab, merges, patterns, ignore_merges, nfc, added, after)
 
     theirs = tokenizers.Tokenizer(models.BPE(vocab=vocab, merges=merges, ignore_merges=ignore_merges))
-    theirs.pre_tokenizer = pre_tokenizer(patterns)
+    theirs.pre_tokenizer = published
     theirs.normalizer = normalizers.NFC() if nfc else None
     theirs.decoder = decoders.ByteLevel()
     for token, kind in added.items():
@@ -403,6 +437,11 @@ def main():
         "gpt-4o": byte_level(texts, "gpt-4o", "gpt-4o", [GPT4O], plain, size=400),
         "deepseek-v3": byte_level(texts, "deepseek-v3", "deepseek-v3", DEEPSEEK3, plain, size=400),
         "starcoder": byte_level(texts, "starcoder", "starcoder", [r"\p{N}", GPT2], plain, size=400),
+        "falcon": byte_level(texts, "falcon", "falcon", FALCON, plain, size=400, after=FALCON_BYTES, published=falcon()),
+        "deepseek-coder": byte_level(
+            texts, "deepseek-coder", "deepseek-coder", DEEPSEEK_CODER, plain, size=400, published=deepseek_coder()
+        ),
+        "qwen35": byte_level(texts, "qwen35", "qwen35", [QWEN35], plain, size=400, nfc=True),
         "sentencepiece": sentencepiece(texts, llama_like()),
         "sentencepiece-gemma": sentencepiece(texts, gemma_like(), respell=True),
         "sentencepiece-no-bytes": sentencepiece(texts, without_bytes()),

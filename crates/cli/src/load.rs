@@ -13,8 +13,8 @@ use crate::output::{self, Usage};
 /// Arguments of every command that runs a model.
 #[derive(Args)]
 pub(crate) struct ModelArguments {
-    /// A directory with config.json, model.safetensors and tokenizer.json; the embedded model if
-    /// absent.
+    /// A GGUF file, or a directory with config.json, model.safetensors and tokenizer.json; the
+    /// embedded model if absent.
     #[arg(long, value_name = "PATH")]
     pub(crate) model: Option<PathBuf>,
     /// Device to run on: an id, a vendor, an API, part of a name, or `auto`.

@@ -8,7 +8,7 @@ use crate::arch::{self, Encoder, EncoderInputs};
 use crate::config::ModelConfig;
 use crate::engine::wait::fetch;
 use crate::formats::{Source, Weights};
-use crate::pooling::{Pooling, SentenceConfig};
+use crate::pooling::{Pooling, SentenceConfig, SentenceFiles};
 use crate::tokenizer::Tokenizer;
 
 /// Texts that run together. More are split, so that memory does not grow with their number.
@@ -62,7 +62,8 @@ impl TextEncoder {
         let tokenizer = source.tokenizer()?;
         // Files that only say how to pool mean vectors that are compared by their angle.
         let pooled = |pooling| SentenceConfig { pooling, normalise: true, max_seq_length: None };
-        let sentence = source.sentence.clone().or(config.pooling.map(pooled));
+        let sentence = source.sentence.as_ref().map(SentenceFiles::config).transpose()?;
+        let sentence = sentence.or(config.pooling.map(pooled));
         let network = arch::load_encoder(device, &config, &Weights::open(source)?)?;
         let shared = Shared { name: source.name.clone(), device: device.clone(), config, tokenizer, sentence, network };
         Ok(TextEncoder { shared: Arc::new(shared) })
@@ -190,7 +191,7 @@ impl TextEncoder {
     /// Its tokenizer; an error if the checkpoint had none.
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
         let tokenizer = self.shared.tokenizer.as_ref();
-        tokenizer.ok_or_else(|| Error::invalid(format!("the model {} has no tokenizer.json", self.shared.name)))
+        tokenizer.ok_or_else(|| Error::invalid(format!("the model {} has no tokenizer", self.shared.name)))
     }
 }
 

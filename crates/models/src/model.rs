@@ -6,7 +6,7 @@ use std::sync::Arc;
 use unisono_core::{DType, Device, Error, Result};
 
 use crate::arch::{self, Decoder};
-use crate::config::ModelConfig;
+use crate::config::{self, ModelConfig};
 use crate::engine::cache::Layout;
 use crate::engine::memory::Demand;
 use crate::engine::{Batch, BatchOptions, Session};
@@ -67,8 +67,10 @@ impl Model {
     ) -> Result<Model> {
         let mut config = ModelConfig::from_json(&source.config)?;
         let tokenizer = source.tokenizer()?;
-        // Models for chats end a turn with a token that only their vocabulary names.
-        for &token in tokenizer.iter().flat_map(Tokenizer::end_tokens) {
+        // Models for chats end a turn with a token that only their vocabulary or this file names.
+        let listed = source.generation.as_deref().map(|json| config::end_tokens(json, config.vocab_size));
+        let listed = listed.transpose()?.unwrap_or_default();
+        for &token in listed.iter().chain(tokenizer.iter().flat_map(Tokenizer::end_tokens)) {
             if !config.eos_token_ids.contains(&token) {
                 config.eos_token_ids.push(token);
             }

@@ -50,6 +50,28 @@ pub struct SentenceConfig {
     pub max_seq_length: Option<usize>,
 }
 
+/// The files of sentence-transformers as they were read. They concern encoders only, so what is wrong
+/// in them is told when one is loaded.
+#[derive(Clone, Debug)]
+pub(crate) struct SentenceFiles {
+    /// `modules.json`.
+    pub(crate) modules: Vec<u8>,
+    /// `config.json` of the pooling module, if there is one.
+    pub(crate) pooling: Option<Vec<u8>>,
+    /// `sentence_bert_config.json`, if there is one.
+    pub(crate) limits: Option<Vec<u8>>,
+}
+
+impl SentenceFiles {
+    /// What they say.
+    pub(crate) fn config(&self) -> Result<SentenceConfig> {
+        let modules = Modules::parse(&self.modules)?;
+        let missing =
+            || Error::invalid(format!("{}/config.json, which modules.json asks for, is missing", modules.pooling_path));
+        SentenceConfig::parse(&modules, self.pooling.as_deref().ok_or_else(missing)?, self.limits.as_deref())
+    }
+}
+
 #[derive(Deserialize)]
 struct RawModule {
     path: String,

@@ -6,6 +6,7 @@
 //! implemented is refused by name: a model must not load and quietly compute something else.
 
 mod architecture;
+mod generation;
 mod nested;
 mod parse;
 mod raw;
@@ -17,6 +18,7 @@ use crate::formats::printable;
 use crate::pooling::Pooling;
 
 pub use architecture::{Activation, Architecture};
+pub(crate) use generation::end_tokens;
 pub use rope::{RopeConfig, RopeScaling};
 
 /// What a model looks like. Made by [`ModelConfig::from_json`]; every value is checked.

@@ -11,7 +11,7 @@ use super::mapping::Mapping;
 use super::safetensors::Index;
 use super::source::{ChatFiles, Files, Shard, Source};
 use super::text::shown;
-use crate::pooling::{Modules, SentenceConfig};
+use crate::pooling::{Modules, SentenceFiles};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -50,9 +50,8 @@ impl Source {
         }
     }
 
-    /// From a directory with `config.json`, `tokenizer.json` and the files of sentence-transformers (optional),
-    /// and either
-    /// `model.safetensors` or `model.safetensors.index.json` and the files it names.
+    /// From a directory with `config.json`, `tokenizer.json`, `generation_config.json` and the
+    /// files of sentence-transformers (optional), and either `model.safetensors` or `model.safetensors.index.json` and the files it names.
     pub fn from_dir(dir: impl AsRef<Path>) -> Result<Source> {
         let dir = dir.as_ref();
         if !dir.is_dir() {
@@ -80,21 +79,28 @@ fn with_config(dir: &Path, files: Vec<String>, index: Option<Index>, name: &str)
     let chat = ChatFiles { config: optional("tokenizer_config.json")?, template: optional("chat_template.jinja")? };
     let shards = files.into_iter().map(|name| Ok(Shard { data: map(&dir.join(&name))?, name }));
     let files = Files::Safetensors { shards: shards.collect::<Result<_>>()?, index };
-    let sentence = sentence_config(dir)?;
-    Ok(Source { name: name.to_owned(), config: config.into(), tokenizer, vocabulary: None, chat, sentence, files })
+    Ok(Source {
+        name: name.to_owned(),
+        config: config.into(),
+        tokenizer,
+        vocabulary: None,
+        sentence: sentence_files(dir)?,
+        generation: optional("generation_config.json")?,
+        chat,
+        files,
+    })
 }
 
-/// What the files of sentence-transformers say, if there are some.
-fn sentence_config(dir: &Path) -> Result<Option<SentenceConfig>> {
-    let modules = dir.join("modules.json");
-    if !modules.exists() {
-        return Ok(None);
-    }
-    let modules = Modules::parse(&read(&modules)?)?;
-    let limits = dir.join("sentence_bert_config.json");
-    let limits = if limits.exists() { Some(read(&limits)?) } else { None };
-    let pooling = read(&dir.join(&modules.pooling_path).join("config.json"))?;
-    SentenceConfig::parse(&modules, &pooling, limits.as_deref()).map(Some)
+/// The files of sentence-transformers, if there are some. They may be wrong: not every model that has
+/// them is loaded as an encoder.
+fn sentence_files(dir: &Path) -> Result<Option<SentenceFiles>> {
+    let optional = |path: PathBuf| if path.exists() { read(&path).map(Some) } else { Ok(None) };
+    let Some(modules) = optional(dir.join("modules.json"))? else { return Ok(None) };
+    let pooling = match Modules::parse(&modules) {
+        Ok(modules) => optional(dir.join(modules.pooling_path).join("config.json"))?,
+        Err(_) => None,
+    };
+    Ok(Some(SentenceFiles { modules, pooling, limits: optional(dir.join("sentence_bert_config.json"))? }))
 }
 
 /// A GGUF model by one of its files.

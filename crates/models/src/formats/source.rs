@@ -15,7 +15,7 @@ use super::safetensors::Index;
 use super::tensor::TensorInfo;
 use super::weights::Weights;
 use crate::config::ModelConfig;
-use crate::pooling::{Modules, SentenceConfig};
+use crate::pooling::SentenceFiles;
 use crate::tokenizer::Vocabulary;
 
 /// A checkpoint, not loaded yet: a GGUF model, or one in the layout of Hugging Face.
@@ -27,8 +27,10 @@ pub struct Source {
     pub(crate) tokenizer: Option<Cow<'static, [u8]>>,
     /// The vocabulary of a GGUF model.
     pub(crate) vocabulary: Option<Arc<Vocabulary>>,
-    /// What the files of sentence-transformers say, if there are some.
-    pub(crate) sentence: Option<SentenceConfig>,
+    /// The files of sentence-transformers, if there are some.
+    pub(crate) sentence: Option<SentenceFiles>,
+    /// `generation_config.json`, if there is one.
+    pub(crate) generation: Option<Cow<'static, [u8]>>,
     pub(crate) chat: ChatFiles,
     pub(super) files: Files,
 }
@@ -73,6 +75,7 @@ impl Source {
             tokenizer: None,
             vocabulary: None,
             sentence: None,
+            generation: None,
             chat: ChatFiles::default(),
             files,
         }
@@ -96,6 +99,7 @@ impl Source {
             tokenizer: None,
             vocabulary: vocabulary.map(Arc::new),
             sentence: None,
+            generation: None,
             chat: ChatFiles::default(),
             files: Files::Gguf(Arc::new(set)),
         })
@@ -123,8 +127,18 @@ impl Source {
     /// With what the files of sentence-transformers say about an encoder: the content of
     /// `modules.json`, of the pooling module's `config.json` and of `sentence_bert_config.json`.
     pub fn with_sentence_files(mut self, modules: &[u8], pooling: &[u8], limits: Option<&[u8]>) -> Result<Source> {
-        self.sentence = Some(SentenceConfig::parse(&Modules::parse(modules)?, pooling, limits)?);
+        let (pooling, limits) = (Some(pooling.to_vec()), limits.map(<[u8]>::to_vec));
+        let files = SentenceFiles { modules: modules.to_vec(), pooling, limits };
+        files.config()?;
+        self.sentence = Some(files);
         Ok(self)
+    }
+
+    /// With the content of `generation_config.json`, whose `eos_token_id` ends texts, too.
+    #[must_use]
+    pub fn with_generation_config(mut self, json: impl Into<Cow<'static, [u8]>>) -> Source {
+        self.generation = Some(json.into());
+        self
     }
 
     /// With the content of `tokenizer_config.json`, which names special tokens and may hold the chat

@@ -59,14 +59,15 @@ fn merges(lines: &[String], vocab: &Vocab) -> Result<Vec<(String, String)>> {
 }
 
 fn pre_tokenizer(rules: &Rules) -> Result<Sequence> {
-    let mut steps = Vec::new();
-    for pattern in rules.patterns {
-        let split = guarded("the pattern of a pre-tokenizer", || {
+    let split = |pattern: &&str| {
+        guarded("the pattern of a pre-tokenizer", || {
             Split::new(SplitPattern::Regex((*pattern).into()), SplitDelimiterBehavior::Isolated, false)
-        })?;
-        steps.push(PreTokenizerWrapper::Split(split));
-    }
+        })
+        .map(PreTokenizerWrapper::Split)
+    };
+    let mut steps = rules.patterns.iter().map(split).collect::<Result<Vec<_>>>()?;
     steps.push(PreTokenizerWrapper::ByteLevel(ByteLevel::new(false, true, false)));
+    steps.extend(rules.byte_patterns.iter().map(split).collect::<Result<Vec<_>>>()?);
     Ok(Sequence::new(steps))
 }
 

@@ -4,10 +4,14 @@
 //! They were written for Python's Jinja as transformers sets it up, so its habits are kept: blocks
 //! eat the line break after them, strings have Python's methods, `tojson` writes as Python's `json`.
 //! A template comes from a stranger: the engine charges for every instruction and every byte, and a
-//! template that needs too much is an error.
+//! template that needs too much is an error. What it does not charge for is checked by filters that
+//! are put into the template (`chat/scan.rs`).
 
 mod json;
+mod limits;
 mod python;
+mod scan;
+mod tokens;
 
 use std::collections::BTreeMap;
 
@@ -18,10 +22,11 @@ use unisono_core::{Error, Result};
 
 use crate::tokenizer::Vocabulary;
 
-/// What rendering may cost: instructions and, 64 bytes for one, text. It bounds time and memory, but
-/// for what the engine does not count; see `docs/models.md`.
-const FUEL: u64 = 1_000_000;
-/// What each byte of a message adds to that.
+/// What rendering may cost: instructions and, 64 bytes for one, text. It bounds time and memory.
+const FUEL: u64 = 200_000;
+/// What each message adds to that.
+const FUEL_PER_MESSAGE: u64 = 500;
+/// What each byte of a message or variable adds.
 const FUEL_PER_BYTE: u64 = 20;
 
 /// One turn of a conversation.
@@ -94,8 +99,8 @@ impl ChatTemplate {
     /// From a template and the special tokens that it may name (`bos_token`, `eos_token`, …). Fails
     /// where it is no Jinja template.
     pub fn new(source: impl Into<String>, tokens: BTreeMap<String, String>) -> Result<ChatTemplate> {
-        let template = ChatTemplate { source: python::translate(&source.into()), tokens };
-        template.environment(FUEL, None).template_from_str(&template.source).map_err(|e| failed(&e))?;
+        let template = ChatTemplate { source: scan::guard(&python::translate(&source.into()))?, tokens };
+        template.environment(FUEL, 0, None).template_from_str(&template.source).map_err(|e| failed(&e))?;
         Ok(template)
     }
 
@@ -133,9 +138,10 @@ impl ChatTemplate {
     /// The conversation as text. Fails where the template raises an error, as many do on roles in
     /// an order they do not know, and where it costs too much.
     pub fn render(&self, messages: &[Message], options: &ChatOptions) -> Result<String> {
-        let bytes: usize = messages.iter().map(|m| m.role.len() + m.content.len()).sum();
-        let fuel = FUEL.saturating_add((bytes as u64).saturating_mul(FUEL_PER_BYTE));
-        let environment = self.environment(fuel, options.time);
+        let said: usize = messages.iter().map(|m| m.role.len() + m.content.len()).sum();
+        let given = said + options.variables.values().map(|value| value.to_string().len()).sum::<usize>();
+        let fuel = FUEL + messages.len() as u64 * FUEL_PER_MESSAGE + given as u64 * FUEL_PER_BYTE;
+        let environment = self.environment(fuel, given, options.time);
         let template = environment.template_from_str(&self.source).map_err(|e| failed(&e))?;
         let mut variables: BTreeMap<&str, Value> = BTreeMap::new();
         variables.extend(self.tokens.iter().map(|(name, token)| (name.as_str(), Value::from(token.as_str()))));
@@ -150,11 +156,12 @@ impl ChatTemplate {
         &self.source
     }
 
-    fn environment(&self, fuel: u64, time: Option<u64>) -> Environment<'static> {
+    fn environment(&self, fuel: u64, given: usize, time: Option<u64>) -> Environment<'static> {
         let mut environment = Environment::new();
         environment.set_fuel(Some(fuel));
         environment.set_recursion_limit(100);
         python::set_up(&mut environment, time);
+        limits::set_up(&mut environment, given);
         environment
     }
 }

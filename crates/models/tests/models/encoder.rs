@@ -4,18 +4,17 @@
 use std::borrow::Cow;
 
 use serde_json::{Value, json};
-use unisono_models::{EncoderText, Pooling, Source, TextEncoder};
+use unisono_models::{EncoderText, Model, ModelOptions, Pooling, Source, TextEncoder};
 
 use crate::tiny;
+use crate::tiny_gguf::source_of;
+use crate::writer::{Field, Gguf};
 
 const HIDDEN: usize = 12;
 const TEXTS: [&[u32]; 4] = [&[3, 17, 4, 0, 8, 8, 31, 22, 5], &[19], &[30, 2], &[1, 2, 3, 4, 5, 6, 7]];
 
-/// A small BERT with weights of its own.
-fn source() -> Source {
-    let config = json!({"architectures": ["BertModel"], "hidden_size": HIDDEN, "intermediate_size": 20,
-        "num_hidden_layers": 2, "num_attention_heads": 3, "vocab_size": 32, "max_position_embeddings": 10,
-        "type_vocab_size": 2, "layer_norm_eps": 1e-6, "hidden_act": "gelu"});
+/// The tensors of a small BERT, with weights of its own, by the names of old files.
+fn tensors() -> Vec<(String, Vec<usize>, Vec<f64>)> {
     let mut shapes = Vec::new();
     for (name, rows) in [("word", 32), ("position", 10), ("token_type", 2)] {
         shapes.push((format!("embeddings.{name}_embeddings.weight"), vec![rows, HIDDEN]));
@@ -36,22 +35,114 @@ fn source() -> Source {
         }
         norms.extend([at("attention.output.LayerNorm"), at("output.LayerNorm")]);
     }
-    // The names of old files.
     shapes.extend(norms.iter().flat_map(|norm| ["gamma", "beta"].map(|part| (format!("{norm}.{part}"), vec![HIDDEN]))));
     let mut state = 7u64;
     let mut uniform = || {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state >> 40) as f32 / (1u64 << 24) as f32 * 2.0 - 1.0
+        f64::from((state >> 40) as f32 / (1u64 << 24) as f32 * 2.0 - 1.0)
     };
-    let (mut header, mut data) = (serde_json::Map::new(), Vec::<u8>::new());
-    for (name, shape) in shapes {
-        let start = data.len();
+    let filled = |(name, shape): (String, Vec<usize>)| {
         let shift = if name.ends_with("gamma") { 1.0 } else { 0.0 };
-        (0..shape.iter().product()).for_each(|_: usize| data.extend((shift + uniform()).to_le_bytes()));
+        let values = (0..shape.iter().product()).map(|_| shift + uniform()).collect();
+        (name, shape, values)
+    };
+    shapes.into_iter().map(filled).collect()
+}
+
+/// The model in safetensors.
+fn source() -> Source {
+    let config = json!({"architectures": ["BertModel"], "hidden_size": HIDDEN, "intermediate_size": 20,
+        "num_hidden_layers": 2, "num_attention_heads": 3, "vocab_size": 32, "max_position_embeddings": 10,
+        "type_vocab_size": 2, "layer_norm_eps": 1e-6, "hidden_act": "gelu"});
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::<u8>::new());
+    for (name, shape, values) in tensors() {
+        let start = data.len();
+        data.extend(values.iter().flat_map(|&v| (v as f32).to_le_bytes()));
         header.insert(name, json!({"dtype": "F32", "shape": shape, "data_offsets": [start, data.len()]}));
     }
     let file = tiny::file(Value::Object(header).to_string().as_bytes(), &data);
     Source::from_bytes("bert", config.to_string().into_bytes(), vec![("model.safetensors".into(), Cow::from(file))])
+}
+
+/// A vocabulary as GGUF files spell it: `▁` begins a word.
+const WORDS: [&str; 32] = [
+    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "▁the", "▁fox", "es", "s", "▁quick", "▁,", "▁!", "▁'", "▁s", "▁na",
+    "i", "ve", "▁東", "▁京", "▁un", "happy", "▁12", "34", "▁a", "▁b", "c", "▁re", "ad", "er", "▁.", "▁jump", "ed",
+];
+
+/// The model in a GGUF file, with its vocabulary.
+fn gguf() -> Gguf {
+    let mut file = Gguf::new();
+    file.field("general.architecture", Field::text("bert"));
+    for (key, size) in [
+        ("embedding_length", HIDDEN),
+        ("feed_forward_length", 20),
+        ("block_count", 2),
+        ("attention.head_count", 3),
+        ("context_length", 10),
+        ("pooling_type", 1),
+    ] {
+        file.field(&format!("bert.{key}"), Field::u32(size as u32));
+    }
+    file.field("bert.attention.layer_norm_epsilon", Field::f32(1e-6));
+    file.field("tokenizer.ggml.model", Field::text("bert"));
+    file.field("tokenizer.ggml.tokens", Field::texts(&WORDS));
+    let types: Vec<u8> = (0..32).flat_map(|i| if i < 5 { 3u32 } else { 1 }.to_le_bytes()).collect();
+    file.field("tokenizer.ggml.token_type", Field::array(5, 32, &types));
+    for (key, id) in [("unknown", 1), ("cls", 2), ("seperator", 3), ("padding", 0)] {
+        file.field(&format!("tokenizer.ggml.{key}_token_id"), Field::u32(id));
+    }
+    for (name, shape, values) in tensors() {
+        let name = name
+            .replace("embeddings.word_embeddings", "token_embd")
+            .replace("embeddings.position_embeddings", "position_embd")
+            .replace("embeddings.token_type_embeddings", "token_types")
+            .replace("embeddings.LayerNorm", "token_embd_norm")
+            .replace("encoder.layer.", "blk.")
+            .replace("attention.self.query", "attn_q")
+            .replace("attention.self.key", "attn_k")
+            .replace("attention.self.value", "attn_v")
+            .replace("attention.output.dense", "attn_output")
+            .replace("attention.output.LayerNorm", "attn_output_norm")
+            .replace("intermediate.dense", "ffn_up")
+            .replace("output.dense", "ffn_down")
+            .replace("output.LayerNorm", "layer_output_norm")
+            .replace("gamma", "weight")
+            .replace("beta", "bias");
+        file.floats(&name, &shape, &values);
+    }
+    file
+}
+
+#[test]
+fn a_gguf_file_embeds_text() {
+    let encoder = TextEncoder::load(&tiny::device(), &source_of(gguf().bytes()).unwrap()).unwrap();
+    let sentence = encoder.sentence().unwrap();
+    assert_eq!((sentence.pooling, sentence.normalise), (Pooling::Mean, true));
+    // Tokens by BertTokenizerLegacy of transformers 5.23.0 with the same vocabulary.
+    let texts: [(&str, &[u32]); 6] = [
+        ("The quick foxes!", &[2, 5, 9, 6, 7, 11, 3]),
+        ("the fox's", &[2, 5, 6, 12, 13, 3]),
+        ("Naïve, unhappy", &[2, 14, 15, 16, 10, 19, 20, 3]),
+        ("東京 1234.", &[2, 17, 18, 21, 22, 29, 3]),
+        ("reader jumped xyz", &[2, 26, 27, 28, 30, 31, 1, 3]),
+        ("", &[2, 3]),
+    ];
+    let tokenizer = encoder.tokenizer().unwrap();
+    let cut = texts.map(|(text, _)| tokenizer.encode(text, true).unwrap());
+    for ((text, expected), found) in texts.iter().zip(&cut) {
+        assert_eq!(found, expected, "{text:?}");
+    }
+    let found = encoder.embed(&texts.map(|(_, tokens)| tokens), Pooling::Mean, true).unwrap();
+    let expected = self::encoder().embed(&texts.map(|(_, tokens)| tokens), Pooling::Mean, true).unwrap();
+    for ((found, expected), (text, _)) in found.iter().zip(&expected).zip(texts) {
+        assert_close(found, expected, text);
+    }
+    // Without a vocabulary, tokens still go in.
+    let mut bare = gguf();
+    bare.fields.retain(|(key, _)| !key.starts_with("tokenizer."));
+    let encoder = TextEncoder::load(&tiny::device(), &source_of(bare.bytes()).unwrap()).unwrap();
+    assert!(encoder.tokenizer().unwrap_err().to_string().contains("has no tokenizer"));
 }
 
 fn encoder() -> TextEncoder {
@@ -170,5 +261,31 @@ fn files_of_sentence_transformers_are_read() {
     for (modules, pooling, expected) in refused {
         let message = read(&modules, &pooling, None).unwrap_err();
         assert!(message.contains(expected), "{message}");
+    }
+}
+
+/// A decoder beside files of sentence-transformers is not kept from loading by them.
+#[test]
+fn unsupported_modules_concern_encoders_only() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("config.json"), tiny::config_json("")).unwrap();
+    std::fs::write(dir.path().join("model.safetensors"), tiny::safetensors(&tiny::tensors())).unwrap();
+    for (modules, part) in [
+        (
+            r#"[{"path": "", "type": "Transformer"}, {"path": "1_Dense", "type": "sentence_transformers.models.Dense"}]"#,
+            "Dense",
+        ),
+        (r#"[{"path": "", "type": "Transformer"}, {"path": "1_Pooling", "type": "Pooling"}]"#, "1_Pooling/config.json"),
+        ("{", "modules.json"),
+    ] {
+        std::fs::write(dir.path().join("modules.json"), modules).unwrap();
+        let source = Source::open(dir.path()).unwrap();
+        assert!(Model::load(&tiny::device(), &source, &ModelOptions::default()).is_ok(), "{modules}");
+        let bert = self::source().with_sentence_files(modules.as_bytes(), b"[]", None);
+        assert!(bert.is_err(), "{modules}");
+        // An encoder in such a directory says what is wrong.
+        let source = Source::from_dir(dir.path()).unwrap();
+        let message = TextEncoder::load(&tiny::device(), &source).unwrap_err().to_string();
+        assert!(message.contains(part), "{message}");
     }
 }

@@ -170,3 +170,36 @@ fn perplexity_scores_each_token_once_with_its_context() {
     let options = PerplexityOptions { window: None, stride: None };
     assert!(session.perplexity(&text[..1], options, &mut |_, _| {}).unwrap_err().to_string().contains("1 tokens"));
 }
+
+#[test]
+fn the_generation_config_ends_texts() {
+    let device = Device::new(unisono_cpu::CpuBackend::new().unwrap());
+    let plain = model();
+    let options = GenerateOptions { max_new_tokens: 12, ..GenerateOptions::default() };
+    let tokens = generate(&plain, PROMPT, &options).tokens;
+    // The first token that no earlier one is.
+    let at = (2..tokens.len()).find(|&i| !tokens[..i].contains(&tokens[i])).unwrap();
+    for list in [format!("{}", tokens[at]), format!("[0, {}]", tokens[at])] {
+        let json = format!(r#"{{"eos_token_id": {list}, "temperature": 0.6, "top_p": 0.9, "do_sample": true}}"#);
+        let source = tiny_llama().with_generation_config(json.into_bytes());
+        let model = Model::load(&device, &source, &ModelOptions::default()).unwrap();
+        let found = generate(&model, PROMPT, &options);
+        assert_eq!((found.stop, &found.tokens[..]), (StopReason::EndOfText, &tokens[..at]), "{list}");
+        assert!(plain.config().eos_token_ids.iter().all(|id| model.config().eos_token_ids.contains(id)));
+    }
+    for (json, part) in [
+        ("{", "generation_config.json"),
+        (r#"{"eos_token_id": 99999}"#, "99999"),
+        (r#"{"eos_token_id": "x"}"#, "generation_config.json"),
+    ] {
+        let source = tiny_llama().with_generation_config(json.as_bytes());
+        let message = Model::load(&device, &source, &ModelOptions::default()).unwrap_err().to_string();
+        assert!(message.contains(part), "{message}");
+    }
+    for json in ["{}", r#"{"eos_token_id": null}"#] {
+        assert!(
+            Model::load(&device, &tiny_llama().with_generation_config(json.as_bytes()), &ModelOptions::default())
+                .is_ok()
+        );
+    }
+}

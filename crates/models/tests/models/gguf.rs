@@ -138,6 +138,35 @@ fn the_vocabulary_is_that_of_the_metadata() {
 }
 
 #[test]
+fn a_loaded_model_cuts_text_by_the_vocabulary_of_its_file() {
+    let mut file = tiny_llama();
+    let mut tokens: Vec<String> = ["<unk>", "<s>", "</s>", "▁", "a", "b", "▁a", "▁ab"].map(str::to_owned).into();
+    tokens.extend((tokens.len()..tiny::VOCAB).map(|i| format!("<{i}>")));
+    let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
+    let n = tokens.len() as u64;
+    file.field("tokenizer.ggml.model", Field::text("llama"));
+    file.field("tokenizer.ggml.tokens", Field::texts(&tokens));
+    file.field(
+        "tokenizer.ggml.scores",
+        Field::array(6, n, &(0..n).flat_map(|i| (i as f32).to_le_bytes()).collect::<Vec<_>>()),
+    );
+    let kind = |i: u64| if i < 3 { 3u32 } else { 1 };
+    file.field(
+        "tokenizer.ggml.token_type",
+        Field::array(5, n, &(0..n).flat_map(|i| kind(i).to_le_bytes()).collect::<Vec<_>>()),
+    );
+    for (key, id) in [("bos", 1), ("eos", 2), ("eot", 40), ("unknown", 0)] {
+        file.field(&format!("tokenizer.ggml.{key}_token_id"), Field::u32(id));
+    }
+    let model = load(&source_of(file.bytes()).unwrap());
+    let tokenizer = model.tokenizer().unwrap();
+    assert_eq!(tokenizer.encode("ab a", true).unwrap(), [1, 7, 6]);
+    assert_eq!(tokenizer.decode(&[1, 7, 6]).unwrap(), "ab a");
+    assert_eq!(model.config().eos_token_ids, [2, 40]);
+    assert!(load(&source_of(tiny_llama().bytes()).unwrap()).tokenizer().is_err());
+}
+
+#[test]
 fn each_fault_of_a_file_is_named() {
     let parse = |file: &Gguf| File::parse("a.gguf", &file.bytes()).unwrap_err().to_string();
     let expect = |change: &dyn Fn(&mut Gguf), wanted: &str| {

@@ -4,6 +4,7 @@
 mod archs;
 mod batches;
 mod chat;
+mod chat_limits;
 mod config;
 mod encoder;
 mod generation;

@@ -136,11 +136,12 @@ fn byte_level_of_llama_3() {
 #[test]
 fn byte_level_of_qwen_2() {
     check("qwen2", &Round::Normalised);
+    check("qwen35", &Round::Normalised);
 }
 
 #[test]
 fn byte_level_of_others() {
-    for name in ["tekken", "gpt-4o", "deepseek-v3", "starcoder"] {
+    for name in ["tekken", "gpt-4o", "deepseek-v3", "deepseek-coder", "falcon", "starcoder"] {
         check(name, &Round::Same);
     }
 }

@@ -39,7 +39,8 @@ pub(super) fn library(checked: &Checked<'_>) -> Result<(Library, Frame)> {
             specials.push(added(token, true));
             token.to_owned()
         } else {
-            cased |= token.chars().any(char::is_uppercase);
+            // Not `is_uppercase`: vocabularies in lower case have `ℝ`, which has no small form.
+            cased |= token.chars().any(|letter| letter.to_lowercase().ne([letter]));
             spell(token)
         };
         if let Some(first) = vocab.insert(spelled.clone(), id) {

@@ -67,7 +67,7 @@ fn source() -> Source {
 /// A vocabulary as GGUF files spell it: `▁` begins a word.
 const WORDS: [&str; 32] = [
     "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "▁the", "▁fox", "es", "s", "▁quick", "▁,", "▁!", "▁'", "▁s", "▁na",
-    "i", "ve", "▁東", "▁京", "▁un", "happy", "▁12", "34", "▁a", "▁b", "c", "▁re", "ad", "er", "▁.", "▁jump", "ed",
+    "i", "ve", "▁東", "▁京", "▁un", "happy", "▁12", "34", "▁ℝ", "▁b", "c", "▁re", "ad", "er", "▁.", "▁jump", "ed",
 ];
 
 /// The model in a GGUF file, with its vocabulary.

@@ -26,6 +26,10 @@
 //!   their users have no other way.
 //! - Samples alternate, ours and theirs; the ratio is the median of the ratios of neighbours, so
 //!   that a drift of the machine cancels. Threads that would spin (ggml's) sleep meanwhile.
+//! - A drift cancels, a crowd does not: where other programs take the cores, libraries whose threads
+//!   wait for each other in loops (ggml, candle) lose many times more than Unisono, whose threads
+//!   claim work as they come. Measure on a machine that does nothing else, or with real-time
+//!   priority (`chrt -r 1` before the program, on Linux), and look at the spreads.
 //! - Rows called cold rotate over more than 256 MB of weights, or of keys and values, as a decode
 //!   step of a model does. A plain loop that reads as much memory is measured in the same way and
 //!   says which share of it a row reaches.

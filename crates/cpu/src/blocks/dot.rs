@@ -135,16 +135,11 @@ pub(crate) unsafe fn dots(
     unsafe {
         let w = std::slice::from_raw_parts(w, k / dtype.block_elements() * dtype.block_bytes());
         #[cfg(target_arch = "x86_64")]
-        if simd == Simd::Avx2 {
-            let sums = match rows {
-                1 => direct::dot_row::<1>(dtype, w, x, ldx).map(widened),
-                2 => direct::dot_row::<2>(dtype, w, x, ldx).map(widened),
-                3 => direct::dot_row::<3>(dtype, w, x, ldx).map(widened),
-                _ => direct::dot_row::<4>(dtype, w, x, ldx),
-            };
-            if let Some(sums) = sums {
-                return sums;
-            }
+        if simd == Simd::Avx2
+            && rows == 1
+            && let Some(sum) = direct::dot_row(dtype, w, x)
+        {
+            return widened([sum]);
         }
         with_format!(dtype, F => match rows {
             1 => widened(dot_row::<F, 1>(simd, w, x, ldx)),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use criterion::measurement::Measurement;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use unisono::{DType, Support};
+use unisono::DType;
 use unisono_bench::cases::{Item, Selection, items};
 use unisono_bench::data::Patterns;
 use unisono_benches::{DeviceTime, bound, devices};
@@ -31,22 +31,23 @@ fn hot() -> Vec<Item> {
 
 fn ops(c: &mut Criterion<DeviceTime>) {
     let time = DeviceTime::default();
-    let devices = devices().expect("the devices open");
+    let devices = devices().expect("the names are those of devices");
     for item in hot() {
         let mut group = c.benchmark_group(&item.id);
         group.throughput(Throughput::Bytes(item.desc.bytes()));
-        for device in devices.iter().filter(|d| !matches!(d.supports(&item.desc), Support::Unsupported(_))) {
-            let id = BenchmarkId::from_parameter(format!("{} {}", device.info().id, device.info().api));
-            let measured = bound(device, &item, |operation| {
-                group.bench_function(id, |b| {
+        for lazy in &devices {
+            let id = BenchmarkId::from_parameter(format!("{} {}", lazy.summary.id, lazy.summary.api));
+            group.bench_function(id, |b| {
+                let device = lazy.device().expect("the device opens");
+                let measured = bound(device, &item, |operation| {
                     b.iter_custom(|iterations| {
                         let start = time.start();
                         time.run(operation, iterations).expect("the operation runs");
                         time.end(start)
                     });
                 });
+                measured.expect("the operation compiles");
             });
-            measured.expect("the operation compiles");
         }
         group.finish();
     }

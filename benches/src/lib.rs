@@ -4,27 +4,46 @@
 //! The operations are those of `unisono bench`, whose crate binds and times them; criterion adds its
 //! statistics and its baselines.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
-use unisono::{Device, KernelChoice, Result};
+use unisono::{Device, DeviceSummary, KernelChoice, Result};
 use unisono_bench::cases::Item;
 use unisono_bench::cold::Bound;
 use unisono_bench::timing::{Rotation, Runs};
 
-/// The devices to measure: those named in `UNISONO_BENCH_DEVICES` (comma separated), else all.
-pub fn devices() -> Result<Vec<Device>> {
-    let all = unisono::devices();
-    let Ok(names) = std::env::var("UNISONO_BENCH_DEVICES") else {
-        return all.iter().map(unisono::DeviceSummary::open).collect();
-    };
-    let mut chosen = Vec::new();
-    for name in names.split(',') {
-        chosen.extend(unisono::matching(&all, name.trim())?);
+/// A device that the first benchmark on it opens: a filter may leave none.
+#[derive(Debug)]
+pub struct Lazy {
+    /// What it is.
+    pub summary: DeviceSummary,
+    device: OnceCell<Device>,
+}
+
+impl Lazy {
+    /// The device.
+    pub fn device(&self) -> Result<&Device> {
+        if let Some(device) = self.device.get() {
+            return Ok(device);
+        }
+        let device = self.summary.open()?;
+        Ok(self.device.get_or_init(|| device))
     }
-    chosen.iter().map(unisono::DeviceSummary::open).collect()
+}
+
+/// The devices to measure: those named in `UNISONO_BENCH_DEVICES` (comma separated), else all.
+pub fn devices() -> Result<Vec<Lazy>> {
+    let all = unisono::devices();
+    let chosen = match std::env::var("UNISONO_BENCH_DEVICES") {
+        Err(_) => all,
+        Ok(names) => {
+            let matching = names.split(',').map(|name| unisono::matching(&all, name.trim()));
+            matching.collect::<Result<Vec<_>>>()?.concat()
+        }
+    };
+    Ok(chosen.into_iter().map(|summary| Lazy { summary, device: OnceCell::new() }).collect())
 }
 
 /// Time that operations spent: by timestamps of their device, or by the host's clock where it has

@@ -2,7 +2,7 @@
 //!
 //! A probe does its work in a loop whose count is data; the sweep makes that count grow until a run
 //! is long enough for the clock, and keeps the best of several: a ceiling is what can be had, not
-//! what is usual. Every figure is [examined](plausible): a compiler that removed the work would give
+//! what is usual. Every figure is examined: a compiler that removed the work would give
 //! a wonderful one.
 
 mod plausible;

@@ -1,4 +1,4 @@
-//! `config.json` and `generation_config.json`, and the files of sentence-transformers beside them.
+//! `config.json`, and the files of sentence-transformers beside it.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

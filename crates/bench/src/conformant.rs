@@ -1,16 +1,13 @@
 //! Whether what was timed was right: outputs against the oracle, in the same run.
 //!
 //! A first run writes over NaN patterns and is compared with the oracle, on a sample where the
-//! operation is large. After the samples were taken the output must have the same bits: all copies of
-//! a weight are equal, so every timed run has to give what was checked.
-
-use std::sync::Arc;
+//! operation is large. After the samples of every round the output must have the same bits: all copies
+//! of a weight are equal, so every timed run has to give what was checked.
 
 use unisono_conformance::{Expected, check, evaluate_in_modes};
-use unisono_core::{NumericMode, Plan, Result};
+use unisono_core::{NumericMode, Result};
 
 use crate::cases::Item;
-use crate::cold::Bound;
 use crate::sample::Sample;
 
 /// What the oracle says of an item, for every kernel that runs it.
@@ -64,15 +61,4 @@ impl Checker {
         }
         Ok(verdict)
     }
-
-    /// Runs `plan` and compares.
-    pub fn run(&self, item: &Item, bound: &Bound<'_>, plan: &Arc<dyn Plan>) -> Result<(Verdict, Vec<Vec<u8>>)> {
-        let outputs = bound.run(plan, 0)?;
-        Ok((self.compare(item, &outputs)?, outputs))
-    }
-}
-
-/// What to say where the output after the samples is not the one that was checked.
-pub fn changed(first: &[Vec<u8>], last: &[Vec<u8>]) -> Option<String> {
-    (first != last).then(|| "the output after the timed runs has other bits than the one that was checked".to_owned())
 }

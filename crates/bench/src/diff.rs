@@ -1,27 +1,30 @@
 //! What became slower from one report to another, without crying wolf.
 //!
-//! A row has regressed where three things hold: the samples differ (the bootstrap intervals of the
-//! medians are apart, and so are the ranks, at a level that is corrected for the many rows); the
-//! median is over a threshold; and the reference kernel, timed beside the row in both runs, does not
-//! explain it. The threshold grows with
-//! the scatter of the reference: on a machine that varies by a fifth, a tenth says nothing, and the
-//! result says so.
+//! Every row was measured in rounds, with all other rows between them. How far the rounds of a row lie
+//! apart is what two measurements of the same thing differ by, on this machine and at that time: each
+//! report is its own A/A test. A row has regressed where all of these hold:
+//!
+//! * it is slower however its time is read: by the middle of its rounds, by its best round and by its
+//!   fastest sample, each by more than the threshold; a disturbance moves some of these, a slower
+//!   kernel all;
+//! * so it is when each round is divided by the reference kernels that were timed beside it;
+//! * the bootstrap interval of the ratio does not reach 1.
+//!
+//! The threshold is the least change that was asked for, or what the rounds say of the machine,
+//! whichever is larger: the gap between the two best rounds, of this row and of most rows.
 
 use serde::Serialize;
 use unisono_core::{Error, Result};
 
-use crate::report::{DeviceBench, Figures, Flag, Outcome, Report, Row};
-use crate::stats::{interval, median, rank_test};
+use crate::reference::Beat;
+use crate::report::{DeviceBench, Figures, Outcome, Report, Row};
+use crate::stats::{median, quantile, ratio_interval};
 
-/// The share of the rows that differ which may do so by chance.
-const FALSE_DISCOVERIES: f64 = 0.05;
-
-/// How sure the intervals are that must be apart.
+/// How sure the interval of a ratio is.
 const CONFIDENCE: f64 = 0.99;
 
-/// The ranks of fewer samples say nothing at the level that many rows ask for; instead they must be
-/// apart by more than they scatter.
-const ENOUGH_SAMPLES: usize = 8;
+/// The share of the rows whose gaps the threshold of every row covers.
+const COVERED: f64 = 0.9;
 
 /// How to compare.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,8 +52,8 @@ pub enum Kind {
     Regression,
     /// Faster.
     Improvement,
-    /// Over the threshold, but the machine was not the same: a drift of the reference explains it, or
-    /// the row is flagged for drift.
+    /// Over the threshold, but the machine was not the same: the reference kernels beside the row
+    /// explain it.
     Noise,
 }
 
@@ -86,6 +89,10 @@ pub struct Change {
     pub after: Option<f64>,
     /// Now divided by before.
     pub ratio: Option<f64>,
+    /// The bootstrap interval of the ratio, at 99%.
+    pub interval: Option<[f64; 2]>,
+    /// What the row had to differ by: 0.07 for 7%.
+    pub threshold: Option<f64>,
     /// What is wrong now, where the row is broken.
     pub detail: String,
 }
@@ -99,8 +106,11 @@ pub struct DeviceDifference {
     pub after: String,
     /// Rows that both reports measured.
     pub compared: usize,
-    /// The threshold that was used: larger than asked for where the machine varies more.
+    /// What every row had to differ by: more than asked for where the machine varies more. A row
+    /// whose own rounds vary more than most must differ by that.
     pub threshold: f64,
+    /// How many rows had to differ by more than that.
+    pub unsteady: usize,
     /// How much slower the reference kernels are now: compute and memory.
     pub reference: Option<[f64; 2]>,
     /// What changed, the worst first.
@@ -162,10 +172,8 @@ fn compare(before: &DeviceBench, after: &DeviceBench, threshold: f64) -> DeviceD
     let pairs: Vec<(&Row, &Row)> = before.rows.iter().filter_map(|row| Some((row, counterpart(row)?))).collect();
     let timed = |(a, b): &&(&Row, &Row)| a.figures.is_some() && b.figures.is_some();
     let compared = pairs.iter().filter(timed).count();
-    // Twice the scatter of the reference, of the noisier run.
-    let scatter = [before, after].iter().filter_map(|d| d.reference_spread).fold(1.0, f64::max) - 1.0;
-    let threshold = threshold.max(2.0 * scatter);
-    let judge = Judge { threshold, level: level(&pairs) };
+    let judge = Judge { threshold: threshold.max(usual(before)).max(usual(after)) };
+    let unsteady = pairs.iter().filter(|(a, b)| judge.of_row(a).max(judge.of_row(b)) > judge.threshold).count();
     let mut changes: Vec<Change> = pairs.iter().filter_map(|(a, b)| judge.row(a, b)).collect();
     changes.sort_by(|a, b| {
         let rank = |c: &Change| Kind::ALL.iter().position(|k| *k == c.kind);
@@ -185,7 +193,8 @@ fn compare(before: &DeviceBench, after: &DeviceBench, threshold: f64) -> DeviceD
         before: before.device.id.clone(),
         after: after.device.id.clone(),
         compared,
-        threshold,
+        threshold: judge.threshold,
+        unsteady,
         reference: reference.map(|(a, b)| [b.compute / a.compute, b.memory / a.memory]),
         changes,
         missing: absent(&before.rows, &after.rows),
@@ -193,29 +202,58 @@ fn compare(before: &DeviceBench, after: &DeviceBench, threshold: f64) -> DeviceD
     }
 }
 
-/// The level of the rank test that keeps false discoveries at their share (Benjamini & Hochberg
-/// 1995): the largest p-value with no more than `p · rows` expected below it by chance.
-fn level(pairs: &[(&Row, &Row)]) -> f64 {
-    let enough = |f: &&Figures| f.samples.len() >= ENOUGH_SAMPLES;
-    let of = |(a, b): &(&Row, &Row)| {
-        let (a, b) = (a.figures.as_ref().filter(enough)?, b.figures.as_ref().filter(enough)?);
-        Some(rank_test(&a.samples, &b.samples))
-    };
-    let mut all: Vec<f64> = pairs.iter().filter_map(of).collect();
-    all.sort_by(f64::total_cmp);
-    let n = all.len() as f64;
-    let counted = all.iter().enumerate().rev().find(|(i, p)| **p <= FALSE_DISCOVERIES * (*i as f64 + 1.0) / n);
-    counted.map_or(0.0, |(_, &p)| p)
+/// The time of a row in the ways in which a slower kernel is seen.
+struct Readings {
+    /// The middle of all rounds, the best round, the fastest sample, in seconds.
+    seconds: [f64; 3],
+    /// The middle of all rounds, each in units of the reference kernels beside it.
+    relative: f64,
+    /// How much slower the second best round is than the best, as a share. `None` of one round.
+    gap: Option<f64>,
+}
+
+impl Readings {
+    fn of(figures: &Figures) -> Option<Readings> {
+        let rounds: Vec<f64> = figures.by_round().into_iter().filter_map(median).collect();
+        let beats = figures.rounds.iter().map(|r| Some(r.reference)).chain(std::iter::repeat(figures.reference));
+        let relative: Vec<f64> = rounds.iter().zip(beats).map(|(seconds, beat)| seconds / pace(beat)).collect();
+        let mut sorted = rounds;
+        sorted.sort_by(f64::total_cmp);
+        let best = *sorted.first()?;
+        let fastest = figures.samples.iter().copied().fold(f64::INFINITY, f64::min);
+        let gap = sorted.get(1).map(|second| second / best - 1.0);
+        Some(Readings { seconds: [quantile(&sorted, 0.5)?, best, fastest], relative: median(&relative)?, gap })
+    }
+}
+
+/// How slow the machine was: the geometric mean of both references, or 1 where there is none.
+fn pace(beat: Option<Beat>) -> f64 {
+    beat.map(|b| (b.compute * b.memory).sqrt()).filter(|p| p.is_finite() && *p > 0.0).unwrap_or(1.0)
+}
+
+/// How much two measurements of the same thing usually differ by in a run, as a share: what the gaps
+/// of most of its rows stay under. Without rounds it is taken from the reference, which is measured
+/// all the time: twice its scatter.
+fn usual(bench: &DeviceBench) -> f64 {
+    let gap = |row: &Row| Readings::of(row.figures.as_ref()?)?.gap;
+    let mut gaps: Vec<f64> = bench.rows.iter().filter_map(gap).collect();
+    gaps.sort_by(f64::total_cmp);
+    quantile(&gaps, COVERED).unwrap_or_else(|| 2.0 * (bench.reference_spread.unwrap_or(1.0) - 1.0))
 }
 
 struct Judge {
     threshold: f64,
-    level: f64,
 }
 
 impl Judge {
+    /// What a row has to differ by.
+    fn of_row(&self, row: &Row) -> f64 {
+        let gap = row.figures.as_ref().and_then(Readings::of).and_then(|r| r.gap);
+        gap.map_or(self.threshold, |gap| gap.max(self.threshold))
+    }
+
     fn row(&self, before: &Row, after: &Row) -> Option<Change> {
-        let change = |kind, ratio| Change {
+        let change = |kind, ratio, interval, threshold| Change {
             kind,
             id: before.id.clone(),
             before_kernel: before.kernel.clone(),
@@ -223,55 +261,41 @@ impl Judge {
             before: before.figures.as_ref().map(|f| f.time.median),
             after: after.figures.as_ref().map(|f| f.time.median),
             ratio,
+            interval,
+            threshold,
             detail: after.detail.clone(),
         };
         if before.outcome == Outcome::Measured && after.outcome != Outcome::Measured {
-            return Some(change(Kind::Broken, None));
+            return Some(change(Kind::Broken, None, None, None));
         }
         let (a, b) = (before.figures.as_ref()?, after.figures.as_ref()?);
-        let ratio = median(&b.samples)? / median(&a.samples)?;
-        let slower = ratio > 1.0;
-        let (fast, slow) = if slower { (a, b) } else { (b, a) };
-        let size = if slower { ratio } else { 1.0 / ratio };
+        let (ours, theirs) = (Readings::of(a)?, Readings::of(b)?);
+        let ratios = [0, 1, 2].map(|i| theirs.seconds[i] / ours.seconds[i]);
+        let slower = ratios[0] > 1.0;
+        let change_of = |ratio: f64| if slower { ratio } else { 1.0 / ratio };
+        let size = ratios.into_iter().map(change_of).fold(f64::INFINITY, f64::min);
+        let threshold = self.of_row(before).max(self.of_row(after));
         // Cheapest first: resampling takes milliseconds.
-        if size <= 1.0 + self.threshold || !self.differ(fast, slow)? {
+        if size.is_nan() || size <= 1.0 + threshold {
             return None;
         }
-        let drifted = before.flags.contains(&Flag::Drift) || after.flags.contains(&Flag::Drift);
-        let explained = size / machine(fast, slow) <= 1.0 + self.threshold;
+        let (low, high) = ratio_interval(&b.samples, &a.samples, CONFIDENCE)?;
+        if low <= 1.0 && high >= 1.0 {
+            return None;
+        }
         let kind = match () {
-            () if drifted || explained => Kind::Noise,
+            () if change_of(theirs.relative / ours.relative) <= 1.0 + threshold => Kind::Noise,
             () if slower => Kind::Regression,
             () => Kind::Improvement,
         };
-        Some(change(kind, Some(ratio)))
+        Some(change(kind, Some(ratios[0]), Some([low, high]), Some(threshold)))
     }
-
-    /// Whether the samples of `slow` are above those of `fast` by more than chance.
-    fn differ(&self, fast: &Figures, slow: &Figures) -> Option<bool> {
-        let ((_, end), (start, _)) = (interval(&fast.samples, CONFIDENCE)?, interval(&slow.samples, CONFIDENCE)?);
-        if fast.samples.len().min(slow.samples.len()) >= ENOUGH_SAMPLES {
-            return Some(end < start && rank_test(&fast.samples, &slow.samples) <= self.level);
-        }
-        // Twice as far apart as either scatters.
-        let range = |samples: &[f64]| {
-            let middle = median(samples)?;
-            Some(samples.iter().fold(0.0, |m: f64, &s| m.max((s - middle).abs())))
-        };
-        Some(end + range(&fast.samples)? < start - range(&slow.samples)?)
-    }
-}
-
-/// How much slower the reference was beside the slower row: 1 where it was not.
-fn machine(fast: &Figures, slow: &Figures) -> f64 {
-    let ratios = fast.reference.zip(slow.reference);
-    ratios.map_or(1.0, |(a, b)| (b.compute / a.compute).max(b.memory / a.memory).max(1.0))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference::Beat;
+    use crate::report::Round;
     use crate::report::tests::{report, row};
     use oorandom::Rand64;
 
@@ -280,72 +304,117 @@ mod tests {
         (0..12).map(|_| random.rand_float()).sum::<f64>() - 6.0
     }
 
-    /// A run of 200 rows: each sample scatters by 3% and now and then is interrupted, each row as a
-    /// whole by 1%, and the run is `pace` times as slow as it could be.
-    fn simulated(seed: u128, pace: f64, slower: f64) -> Report {
+    /// A run of 100 rows in five rounds of three samples on a machine of some `noise`: each sample
+    /// scatters by as much and now and then is interrupted, each round as a whole by as much again,
+    /// and a neighbour comes and goes who slows rows and reference down by ten times the noise. The
+    /// first ten rows are `slower` times as slow, and the whole run is `pace` times as slow.
+    fn simulated(seed: u128, noise: f64, pace: f64, slower: f64) -> Report {
         let mut random = Rand64::new(seed);
         let mut rows = Vec::new();
-        for i in 0..200 {
-            let base = 1e-4 * (1.0 + f64::from(i)) * pace * (1.0 + 0.01 * normal(&mut random));
-            let base = if i < 10 { base * slower } else { base };
-            let samples = (0..15).map(|_| {
-                let interrupted = if random.rand_range(0..12) == 0 { 1.6 } else { 1.0 };
-                base * interrupted * (1.0 + 0.03 * normal(&mut random))
-            });
-            let mut row = row(&format!("row {i}"), samples.collect());
+        let mut neighbour = 1.0;
+        for i in 0..100 {
+            let (mut samples, mut rounds) = (Vec::new(), Vec::new());
+            for _ in 0..5 {
+                if random.rand_range(0..4) == 0 {
+                    neighbour = if neighbour > 1.0 { 1.0 } else { 1.0 + 10.0 * noise };
+                }
+                let base = 1e-4 * (1.0 + f64::from(i)) * pace * neighbour * (1.0 + noise * normal(&mut random));
+                let base = if i < 10 { base * slower } else { base };
+                samples.extend((0..3).map(|_| {
+                    let interrupted = if random.rand_range(0..12) == 0 { 1.6 } else { 1.0 };
+                    base * interrupted * (1.0 + noise * normal(&mut random))
+                }));
+                let beat = pace * neighbour * (1.0 + noise * normal(&mut random));
+                rounds.push(Round { samples: 3, reference: Beat { compute: 1e-4 * beat, memory: 2e-3 * beat } });
+            }
+            let mut row = row(&format!("row {i}"), samples);
             if let Some(figures) = &mut row.figures {
-                figures.reference = Some(Beat { compute: 1e-4 * pace, memory: 2e-3 * pace });
+                let beats: Vec<Beat> = rounds.iter().map(|r| r.reference).collect();
+                (figures.rounds, figures.reference) = (rounds, crate::reference::middle(&beats));
             }
             rows.push(row);
         }
         report(rows)
     }
 
+    /// Of ten pairs of equal runs at most 1% of the rows may be flagged, on a quiet machine and on
+    /// one that varies by a half.
     #[test]
     fn equal_runs_raise_no_alarm() {
-        let mut flagged = 0;
-        for pair in 0..10 {
-            let (a, b) = (simulated(2 * pair, 1.0, 1.0), simulated(2 * pair + 1, 1.0, 1.0));
-            flagged += diff(&a, &b, &Options::default()).unwrap().count(Kind::Regression);
+        for noise in [0.005, 0.01, 0.05] {
+            let mut flagged = 0;
+            for pair in 0..10 {
+                let (a, b) = (simulated(2 * pair, noise, 1.0, 1.0), simulated(2 * pair + 1, noise, 1.0, 1.0));
+                let found = diff(&a, &b, &Options::default()).unwrap();
+                flagged += found.count(Kind::Regression) + found.count(Kind::Improvement);
+                assert_eq!(found.devices[0].compared, 100);
+            }
+            assert!(flagged <= 10, "{flagged} of 1000 rows at {noise}");
         }
-        assert!(flagged <= 20, "{flagged} of 2000 rows");
     }
 
     #[test]
-    fn a_slowdown_of_a_tenth_is_found_and_named() {
-        let (a, b) = (simulated(1, 1.0, 1.0), simulated(2, 1.0, 1.10));
+    fn a_slowdown_of_a_fifth_is_found_on_a_quiet_machine() {
+        let (a, b) = (simulated(1, 0.005, 1.0, 1.0), simulated(2, 0.005, 1.0, 1.2));
         let found = diff(&a, &b, &Options::default()).unwrap();
         assert!(!found.passed());
-        let changes = &found.devices[0].changes;
-        let slow: Vec<&Change> = changes.iter().filter(|c| c.kind == Kind::Regression).collect();
-        let expected: Vec<String> = (0..10).map(|i| format!("row {i}")).collect();
-        assert!(slow.iter().all(|c| expected.contains(&c.id)), "{slow:?}");
-        assert!(slow.len() >= 8, "{} of 10 were found", slow.len());
+        let device = &found.devices[0];
+        let slow: Vec<&Change> = device.changes.iter().filter(|c| c.kind == Kind::Regression).collect();
+        let planted: Vec<String> = (0..10).map(|i| format!("row {i}")).collect();
+        assert!(slow.iter().all(|c| planted.contains(&c.id)), "{slow:?}");
+        assert!(slow.len() >= 8, "{} of 10 were found, threshold {}", slow.len(), device.threshold);
+        let [low, high] = slow[0].interval.unwrap();
+        assert!(1.0 < low && low < 1.3 && 1.15 < high && high < 1.9, "{low} {high}");
         let better = diff(&b, &a, &Options::default()).unwrap();
         assert!(better.passed() && better.count(Kind::Improvement) >= 8);
     }
 
     #[test]
+    fn one_disturbed_round_hides_nothing_and_is_no_regression() {
+        let steady = |seconds: [f64; 5]| {
+            let samples = seconds.iter().flat_map(|s| (0..3).map(move |i| s * (1.0 + 0.001 * f64::from(i)))).collect();
+            let mut row = row("x", samples);
+            let rounds = vec![Round { samples: 3, reference: Beat { compute: 1e-4, memory: 2e-3 } }; 5];
+            row.figures.as_mut().unwrap().rounds = rounds;
+            report(vec![row])
+        };
+        let (calm, disturbed) = (steady([1.0, 1.01, 1.0, 1.02, 1.01]), steady([1.0, 1.6, 1.01, 1.0, 1.02]));
+        let kinds = |a: &Report, b: &Report| -> Vec<Kind> {
+            diff(a, b, &Options::default()).unwrap().devices[0].changes.iter().map(|c| c.kind).collect()
+        };
+        assert_eq!(kinds(&calm, &disturbed), []);
+        assert_eq!(kinds(&disturbed, &steady([1.25, 1.26, 1.25, 1.25, 1.24])), [Kind::Regression]);
+        // All but one: the best round and the fastest sample are what they were.
+        assert_eq!(kinds(&calm, &steady([1.3, 1.3, 1.31, 1.0, 1.31])), []);
+        // Rounds that differ so much cannot show a fifth.
+        assert_eq!(kinds(&calm, &steady([1.2, 1.6, 1.9, 1.5, 1.8])), []);
+    }
+
+    #[test]
     fn a_slower_machine_is_no_regression() {
-        let (a, b) = (simulated(1, 1.0, 1.0), simulated(2, 1.3, 1.0));
+        let (a, b) = (simulated(1, 0.005, 1.0, 1.0), simulated(2, 0.005, 1.3, 1.0));
         let found = diff(&a, &b, &Options::default()).unwrap();
         assert!(found.passed(), "{:?}", found.devices[0].changes.first());
-        assert!(found.count(Kind::Noise) > 150);
+        assert!(found.count(Kind::Noise) > 75);
         // Without the reference it would be one.
         let mut blind = b;
         for row in &mut blind.devices[0].rows {
-            row.figures.as_mut().unwrap().reference = None;
+            let rounds = &mut row.figures.as_mut().unwrap().rounds;
+            rounds.iter_mut().for_each(|r| r.reference = Beat { compute: 1e-4, memory: 2e-3 });
         }
         assert!(!diff(&a, &blind, &Options::default()).unwrap().passed());
     }
 
     #[test]
-    fn a_noisy_machine_asks_for_more() {
-        let (a, mut b) = (simulated(1, 1.0, 1.0), simulated(2, 1.0, 1.3));
-        assert!(!diff(&a, &b, &Options::default()).unwrap().passed());
-        b.devices[0].reference_spread = Some(1.25);
-        let found = diff(&a, &b, &Options::default()).unwrap();
-        assert!(found.passed() && found.devices[0].threshold == 0.5);
+    fn a_noisy_machine_asks_for_more_and_says_so() {
+        let quiet = simulated(1, 0.005, 1.0, 1.0);
+        let of = |other: &Report| diff(&quiet, other, &Options::default()).unwrap().devices[0].threshold;
+        assert!(of(&simulated(2, 0.005, 1.0, 1.0)) < 0.12, "{}", of(&simulated(2, 0.005, 1.0, 1.0)));
+        assert!(of(&simulated(2, 0.05, 1.0, 1.0)) > 0.2);
+        // A report of version 1 has no rounds: twice the scatter of the reference.
+        let mut old = report(vec![row("x", vec![1.0; 15])]);
+        old.devices[0].reference_spread = Some(1.25);
+        assert_eq!(diff(&old, &old, &Options::default()).unwrap().devices[0].threshold, 0.5);
     }
 
     #[test]

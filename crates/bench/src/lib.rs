@@ -12,6 +12,7 @@ pub mod cases;
 pub mod ceilings;
 pub mod data;
 pub mod diff;
+pub mod reference;
 pub mod report;
 pub mod roofline;
 pub mod sample;
@@ -22,8 +23,8 @@ pub mod cold;
 #[cfg(not(target_family = "wasm"))]
 pub mod conformant;
 #[cfg(not(target_family = "wasm"))]
-pub mod reference;
-#[cfg(not(target_family = "wasm"))]
 pub mod run;
+#[cfg(not(target_family = "wasm"))]
+mod session;
 #[cfg(not(target_family = "wasm"))]
 pub mod timing;

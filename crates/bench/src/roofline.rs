@@ -110,6 +110,7 @@ mod tests {
             rounds: 1,
             clock: "device".into(),
             doubt: None,
+            impossible: false,
         };
         Ceilings(vec![
             one("read", Some(1 << 28), Unit::Bytes, 20e9),

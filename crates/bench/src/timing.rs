@@ -3,6 +3,8 @@
 //! A sample is the time of a batch of runs, divided by their number. The batch is as long as the
 //! clock needs: a millisecond by timestamps of the device, five by the host's clock, which also sees
 //! the submission. A row has a budget of time; where it ends the samples early, the row says so.
+//! Samples are taken in rounds, each after every other row had its turn: a machine that changes while
+//! it is measured is seen in the differences between the rounds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +20,9 @@ const WARM_UP_RUNS: usize = 2;
 
 /// Samples below which nothing is said at all.
 pub const FEWEST: usize = 3;
+
+/// Samples from one call of the reference to the next.
+const BETWEEN: usize = 3;
 
 /// How long and how often to measure.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,42 +48,46 @@ impl Default for Effort {
     }
 }
 
-/// The times of one kernel.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Timed {
-    /// Whose clock.
-    pub clock: Clock,
-    /// Seconds of one run, by sample.
-    pub samples: Vec<f64>,
-    /// Runs in each sample.
-    pub batch: usize,
-}
-
 /// Something that can be run many times and timed.
 pub trait Runs {
     /// Runs it `count` times and gives the time of all.
     fn run(&mut self, count: usize) -> Result<(Clock, Duration)>;
 }
 
-/// Measures `runs`. `between` is called about four times, spread over the samples: the place of the
+impl Effort {
+    /// The part of this effort that falls to `round` of so many: samples are dealt out evenly, and so
+    /// is the time.
+    pub fn of_round(&self, round: usize, rounds: usize) -> Effort {
+        let (rounds, all) = (rounds.max(1), self.samples.max(FEWEST));
+        let samples = all * (round + 1) / rounds - all * round / rounds;
+        Effort { samples: samples.max(1), limit: self.limit / rounds as u32, ..*self }
+    }
+}
+
+/// Takes the samples of one round, each of `batch` runs: seconds of one run. At least `fewest` are
+/// taken, whatever the time. `between` is called before every third: the place of the
 /// [reference](crate::reference).
-pub fn measure(runs: &mut dyn Runs, effort: &Effort, between: &mut dyn FnMut() -> Result<()>) -> Result<Timed> {
-    let (clock, batch) = calibrate(runs, effort)?;
-    let wanted = effort.samples.max(FEWEST);
+pub fn sample(
+    runs: &mut dyn Runs,
+    batch: usize,
+    effort: &Effort,
+    fewest: usize,
+    between: &mut dyn FnMut() -> Result<()>,
+) -> Result<Vec<f64>> {
     let start = Instant::now();
-    let mut samples = Vec::with_capacity(wanted);
-    while samples.len() < wanted && (samples.len() < FEWEST || start.elapsed() < effort.limit) {
-        if samples.len() % wanted.div_ceil(4) == 0 {
+    let mut samples = Vec::with_capacity(effort.samples);
+    while samples.len() < effort.samples && (samples.len() < fewest || start.elapsed() < effort.limit) {
+        if samples.len().is_multiple_of(BETWEEN) {
             between()?;
         }
         let (_, time) = runs.run(batch)?;
         samples.push(time.as_secs_f64() / batch as f64);
     }
-    Ok(Timed { clock, samples, batch })
+    Ok(samples)
 }
 
-/// Warms up, and finds how many runs make a sample.
-fn calibrate(runs: &mut dyn Runs, effort: &Effort) -> Result<(Clock, usize)> {
+/// Warms up, and finds whose clock there is and how many runs make a sample.
+pub fn calibrate(runs: &mut dyn Runs, effort: &Effort) -> Result<(Clock, usize)> {
     let start = Instant::now();
     // The first run compiles, allocates and pages in.
     runs.run(1)?;
@@ -154,53 +163,63 @@ mod tests {
         }
     }
 
-    fn timed(clock: Clock, each: Duration) -> (Timed, Fixed) {
+    fn timed(clock: Clock, each: Duration) -> (usize, Vec<f64>, Fixed) {
         let mut runs = Fixed { clock, each, calls: Vec::new() };
-        let timed = measure(&mut runs, &Effort::default(), &mut || Ok(())).unwrap();
-        (timed, runs)
+        let (found, batch) = calibrate(&mut runs, &Effort::default()).unwrap();
+        assert_eq!(found, clock);
+        let samples = sample(&mut runs, batch, &Effort::default(), FEWEST, &mut || Ok(())).unwrap();
+        (batch, samples, runs)
     }
 
     #[test]
     fn short_kernels_are_batched_until_the_clock_can_see_them() {
         for (clock, least) in [(Clock::Device, 1e-3), (Clock::Host, 5e-3)] {
-            let (timed, runs) = timed(clock, Duration::from_micros(3));
-            assert_eq!(timed.samples.len(), 15);
-            assert!(timed.samples.iter().all(|s| (s - 3e-6).abs() < 1e-12), "{:?}", timed.samples);
-            assert!(timed.batch as f64 * 3e-6 >= least, "{clock:?}: {}", timed.batch);
-            assert!(timed.batch as f64 * 3e-6 <= 2.0 * least, "{clock:?}: {}", timed.batch);
+            let (batch, samples, runs) = timed(clock, Duration::from_micros(3));
+            assert_eq!(samples.len(), 15);
+            assert!(samples.iter().all(|s| (s - 3e-6).abs() < 1e-12), "{samples:?}");
+            assert!(batch as f64 * 3e-6 >= least, "{clock:?}: {batch}");
+            assert!(batch as f64 * 3e-6 <= 2.0 * least, "{clock:?}: {batch}");
             assert_eq!(runs.calls[0], 1, "one run warms up");
-            assert!(runs.calls[runs.calls.len() - 15..].iter().all(|&n| n == timed.batch));
+            assert!(runs.calls[runs.calls.len() - 15..].iter().all(|&n| n == batch));
         }
     }
 
     #[test]
     fn long_kernels_run_once_per_sample() {
-        let (timed, runs) = timed(Clock::Device, Duration::from_millis(30));
-        assert_eq!((timed.batch, timed.samples.len(), runs.calls.len()), (1, 15, 17));
+        let (batch, samples, runs) = timed(Clock::Device, Duration::from_millis(30));
+        assert_eq!((batch, samples.len(), runs.calls.len()), (1, 15, 17));
     }
 
     #[test]
     fn a_row_that_is_out_of_time_takes_few_samples_but_not_none() {
         let mut runs = Fixed { clock: Clock::Host, each: Duration::from_millis(9), calls: Vec::new() };
         let effort = Effort { limit: Duration::ZERO, ..Effort::default() };
-        let mut between = 0;
-        let timed = measure(&mut runs, &effort, &mut || {
-            between += 1;
-            Ok(())
-        })
-        .unwrap();
-        assert_eq!((timed.samples.len(), between), (FEWEST, 1));
+        let samples = sample(&mut runs, 1, &effort, 2, &mut || Ok(())).unwrap();
+        assert_eq!(samples.len(), 2);
     }
 
     #[test]
-    fn the_reference_has_its_turn_four_times() {
+    fn the_reference_has_its_turn_before_every_third_sample() {
         let mut runs = Fixed { clock: Clock::Device, each: Duration::from_millis(2), calls: Vec::new() };
-        let mut between = 0;
-        let count = &mut || {
-            between += 1;
+        let mut between = Vec::new();
+        let mut runs_so_far = 0;
+        sample(&mut runs, 1, &Effort { samples: 7, ..Effort::default() }, FEWEST, &mut || {
+            runs_so_far += 3;
+            between.push(runs_so_far);
             Ok(())
+        })
+        .unwrap();
+        assert_eq!(between, [3, 6, 9]);
+    }
+
+    #[test]
+    fn rounds_share_the_samples_and_the_time() {
+        let shares = |samples: usize, rounds: usize| -> Vec<usize> {
+            let effort = Effort { samples, ..Effort::default() };
+            (0..rounds).map(|round| effort.of_round(round, rounds).samples).collect()
         };
-        measure(&mut runs, &Effort::default(), count).unwrap();
-        assert_eq!(between, 4);
+        assert_eq!((shares(15, 3), shares(16, 3), shares(15, 1)), (vec![5, 5, 5], vec![5, 5, 6], vec![15]));
+        assert_eq!(shares(1, 3), [1, 1, 1], "no round without a sample");
+        assert_eq!(Effort::default().of_round(1, 4).limit, Duration::from_millis(500));
     }
 }

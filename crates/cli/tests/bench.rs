@@ -1,32 +1,22 @@
 //! `unisono bench` as people and scripts call it: short runs on the CPU.
 
+mod common;
+
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 const CASE: &str = "matmul/decode:dtype=f16,m=1,k=255,n=513,layout=nt,data=normal:seed=1";
 
 /// Exit code, standard output, standard error.
 fn run(arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_unisono"))
-        .arg("bench")
-        .args(arguments)
-        .env("NO_COLOR", "1")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    common::run(&[&["bench"], arguments].concat())
 }
 
 #[track_caller]
 fn fails(arguments: &[&str], code: i32, parts: &[&str]) {
-    let (actual, out, err) = run(arguments);
-    assert_eq!(actual, code, "{arguments:?}: {out}{err}");
-    assert!(!err.contains("panicked"), "{err}");
-    for part in parts {
-        assert!(err.contains(part), "{arguments:?}: '{part}' is not in: {err}");
-    }
+    common::fails(&[&["bench"], arguments].concat(), code, parts);
 }
 
 /// A run of one small case, quick enough for a test.
@@ -48,11 +38,13 @@ fn a_case_is_timed_checked_and_written() {
     for part in ["median, µs", "GB/s", "matmul/decode", "passed: 1 rows measured and right"] {
         assert!(out.contains(part), "'{part}' is not in: {out}");
     }
+    assert!(err.contains("5/5 matmul/decode"), "{err}");
     let report = json(&directory.path().join("bench.json"));
+    assert_eq!(report["complete"], true);
     let row = &report["devices"][0]["rows"][0];
     assert_eq!((row["conformant"].as_bool(), row["outcome"].as_str()), (Some(true), Some("measured")));
     assert_eq!(row["checked"], row["elements"], "a small output is checked entirely");
-    assert_eq!(row["figures"]["samples"].as_array().unwrap().len(), 3);
+    assert_eq!(row["figures"]["samples"].as_array().unwrap().len(), 5, "one in each round");
     assert!(row["figures"]["time"]["median"].as_f64().unwrap() > 0.0);
     assert!(fs::read_to_string(directory.path().join("bench.csv")).unwrap().contains(CASE));
     assert!(fs::read_to_string(directory.path().join("bench.html")).unwrap().contains("<table"));
@@ -61,20 +53,57 @@ fn a_case_is_timed_checked_and_written() {
     let same = directory.path().join("bench.json");
     let (code, out, err) = run(&["diff", same.to_str().unwrap(), same.to_str().unwrap()]);
     assert!(code == 0 && out.contains("1 rows compared"), "{out}{err}");
-    let mut slower = report.clone();
-    let figures = &mut slower["devices"][0]["rows"][0]["figures"];
-    figures["samples"] = serde_json::json!([1.0, 1.0, 1.0]);
-    slower["devices"][0]["reference_spread"] = serde_json::json!(1.0);
-    let mut quiet = report;
-    quiet["devices"][0]["reference_spread"] = serde_json::json!(1.0);
-    for report in [&mut slower, &mut quiet] {
-        report["devices"][0]["rows"][0]["flags"] = serde_json::json!([]);
-    }
+    let steady = |seconds: f64| {
+        let mut steady = report.clone();
+        let figures = &mut steady["devices"][0]["rows"][0]["figures"];
+        figures["samples"] = serde_json::json!(vec![seconds; 5]);
+        let rounds = figures["rounds"].as_array_mut().unwrap();
+        let reference = rounds[0]["reference"].clone();
+        rounds.iter_mut().for_each(|round| round["reference"] = reference.clone());
+        steady
+    };
+    let (quiet, slower) = (steady(1.0), steady(1.25));
     let other = directory.path().join("slower.json");
     fs::write(&same, quiet.to_string()).unwrap();
     fs::write(&other, slower.to_string()).unwrap();
     let (code, out, err) = run(&["diff", same.to_str().unwrap(), other.to_str().unwrap()]);
-    assert!(code == 1 && out.contains("1 regression"), "{out}{err}");
+    assert!(code == 1 && out.contains("1 regression") && out.contains("+25.0%"), "{out}{err}");
+    // Faster is no failure, and a report of version 1, which has no rounds, is still read.
+    let (code, out, err) = run(&["diff", other.to_str().unwrap(), same.to_str().unwrap()]);
+    assert!(code == 0 && out.contains("1 improvement"), "{out}{err}");
+    let old = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/results/2026-11-24-bench-cpu.json");
+    let (code, out, err) = run(&["diff", old, old]);
+    assert!(code == 0 && out.contains("69 rows compared") && out.contains("more than 82%"), "{out}{err}");
+}
+
+/// Each row is printed when it is measured, and the files are there before the run ends.
+#[test]
+fn what_is_interrupted_has_lost_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    // So many rounds that the run is far from its end when the first row is there.
+    let endless = ["bench", "--device", "cpu", "--case", CASE, "--rounds", "100000", "--report", path];
+    let mut child = common::command(&endless).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let line = lines.find(|line| line.as_ref().unwrap().starts_with("2/100000 matmul/decode")).unwrap().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(line.contains(" µs, ") && line.contains("GB/s"), "{line}");
+    let report = json(&directory.path().join("bench.json"));
+    assert_eq!(report["complete"], false);
+    let row = &report["devices"][0]["rows"][0];
+    assert!(row["conformant"] == true && row["figures"]["time"]["median"].as_f64().unwrap() > 0.0, "{row}");
+    assert!(fs::read_to_string(directory.path().join("bench.html")).unwrap().contains("not at its end"));
+}
+
+#[test]
+fn rows_are_chosen_by_a_part_of_their_id_and_given_up_in_time() {
+    let rows = ["--device", "cpu", "--set", "llama-decode", "--dtype", "q4_0", "--only", "rms_norm"];
+    let (code, out, err) = run(&[&rows[..], &["--row-limit", "0"]].concat());
+    assert!(code == 0 && out.contains("2 skipped") && out.contains("/add_rms_norm"), "{out}{err}");
+    assert!(out.contains("are over the 0 s of a row"), "{out}");
+    fails(&[&rows[..], &["--row-limit=-1"]].concat(), 2, &["--row-limit"]);
+    fails(&["--device", "cpu", "--only", "nothing_like_it"], 2, &["nothing_like_it"]);
 }
 
 #[test]
@@ -110,6 +139,7 @@ fn bad_usage_exits_with_2_and_lists_what_there_is() {
     fails(&["--device", "cpu", "--dtype", "i8"], 2, &["i8", "q4_k"]);
     fails(&["--device", "cpu", "--case", "no/such"], 2, &["no/such"]);
     fails(&["--device", "cpu", "--samples", "0"], 2, &["--samples"]);
+    fails(&["--device", "cpu", "--rounds", "0"], 2, &["--rounds"]);
     fails(&["--device", "cpu", "--tokens", "0"], 2, &["token"]);
     fails(&["--device", "cpu", "--time-limit=-1"], 2, &["--time-limit"]);
     fails(&["diff", "no-such-a.json", "no-such-b.json"], 2, &["no-such-a.json"]);

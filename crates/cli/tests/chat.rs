@@ -1,37 +1,22 @@
 //! `unisono chat` through a pipe: turns, the cache between them, and what goes wrong.
 
-use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Stdio};
+mod common;
 
+use std::path::Path;
+
+use common::{command, copy_model, finish};
 use serde_json::Value;
 
 const TEMPLATE: &str = "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}";
 
 /// Exit code, standard output, standard error.
-fn run(command: &str, arguments: &[&str], input: &str) -> (i32, String, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_unisono"))
-        .arg(command)
-        .args(["--device", "cpu", "--max-tokens", "12"])
-        .args(arguments)
-        .env("NO_COLOR", "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A command that refuses its arguments reads nothing.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+fn run(name: &str, arguments: &[&str], input: &str) -> (i32, String, String) {
+    let base = [name, "--device", "cpu", "--max-tokens", "12"];
+    finish(&mut command(&[&base[..], arguments].concat()), input.as_bytes())
 }
 
 fn model(dir: &Path) {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/assets/tiny-llama");
-    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
-        std::fs::copy(from.join(name), dir.join(name)).unwrap();
-    }
+    copy_model(dir);
     let config = serde_json::json!({"bos_token": "<s>", "eos_token": {"content": "</s>"}, "chat_template": TEMPLATE});
     std::fs::write(dir.join("tokenizer_config.json"), config.to_string()).unwrap();
 }

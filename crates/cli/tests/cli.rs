@@ -1,33 +1,10 @@
 //! The command as people and scripts call it: exit codes, and errors that name the thing.
 
+mod common;
+
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
 
-fn unisono(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_unisono"))
-        .args(arguments)
-        .env("NO_COLOR", "1")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
-
-/// Exit code, standard output, standard error.
-fn run(arguments: &[&str]) -> (i32, String, String) {
-    let output = unisono(arguments);
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
-}
-
-#[track_caller]
-fn fails(arguments: &[&str], code: i32, parts: &[&str]) {
-    let (actual, out, err) = run(arguments);
-    assert_eq!(actual, code, "{arguments:?}: {out}{err}");
-    assert!(!err.contains("panicked"), "{err}");
-    for part in parts {
-        assert!(err.contains(part), "{arguments:?}: '{part}' is not in: {err}");
-    }
-}
+use common::{copy_model, fails, run};
 
 #[test]
 fn devices_as_json_and_as_a_table() {
@@ -64,13 +41,6 @@ fn embed_says_what_it_cannot_do() {
     fails(&["embed", "--model", decoder, "--device", "abacus", "--text", "x"], 3, &["abacus"]);
     fails(&["embed", "--model", decoder, "--device", "cpu", "--text", "x"], 1, &["LlamaForCausalLM is a decoder"]);
     fails(&["embed", "--model", "no/such/model", "--text", "x"], 1, &["no/such/model"]);
-}
-
-fn copy_model(to: &Path) {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/assets/tiny-llama");
-    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
-        std::fs::copy(from.join(name), to.join(name)).unwrap();
-    }
 }
 
 #[test]

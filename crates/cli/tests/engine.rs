@@ -1,27 +1,15 @@
 //! The commands that run a model: what they print for people and for machines.
 
-use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Stdio};
+mod common;
 
+use std::path::Path;
+
+use common::{assert_fails, command, finish};
 use serde_json::Value;
 
 /// Exit code, standard output, standard error.
 fn run_with(arguments: &[&str], input: &[u8]) -> (i32, String, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_unisono"))
-        .args(arguments)
-        .env("NO_COLOR", "1")
-        .env("UNISONO_DEVICE", "cpu")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A program that fails early does not read.
-    let _ = child.stdin.take().unwrap().write_all(input);
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    finish(command(arguments).env("UNISONO_DEVICE", "cpu"), input)
 }
 
 fn run(arguments: &[&str]) -> (i32, String, String) {
@@ -37,12 +25,7 @@ fn json(arguments: &[&str]) -> Value {
 
 #[track_caller]
 fn fails(arguments: &[&str], code: i32, parts: &[&str]) {
-    let (actual, out, err) = run(arguments);
-    assert_eq!(actual, code, "{arguments:?}: {out}{err}");
-    assert!(!err.contains("panicked"), "{err}");
-    for part in parts {
-        assert!(err.contains(part), "{arguments:?}: '{part}' is not in: {err}");
-    }
+    assert_fails(arguments, &run(arguments), code, parts);
 }
 
 const BASE: [&str; 5] = ["generate", "--prompt", "Once upon a time", "--max-tokens", "24"];

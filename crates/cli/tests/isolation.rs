@@ -1,23 +1,13 @@
 //! `check` with worker processes, expectations and profiles, as people call it.
 
+mod common;
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::{command, run};
 use unisono_conformance::report::{GroupOutcome, Report, Status};
-
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_unisono"));
-    command.args(arguments).env("NO_COLOR", "1");
-    command
-}
-
-/// Exit code, standard output, standard error.
-fn run(arguments: &[&str]) -> (i32, String, String) {
-    let output = command(arguments).output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
-}
 
 /// The report of a run, which is consistent however the run ended.
 fn report_in(directory: &Path) -> Report {

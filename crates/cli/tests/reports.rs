@@ -1,22 +1,19 @@
 //! Reports on disk as people handle them: written in every form, verified, compared and replayed.
 
+mod common;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
-fn unisono(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_unisono")).args(arguments).env("NO_COLOR", "1").output().unwrap()
-}
-
 /// Runs the command, holds it to its exit code and returns all it printed.
 #[track_caller]
 fn run(code: i32, arguments: &[&str]) -> String {
-    let output = unisono(arguments);
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
-    assert!(!text.contains("panicked"), "{text}");
-    text
+    let (actual, out, err) = common::run(arguments);
+    assert_eq!(actual, code, "{arguments:?}: {out}{err}");
+    assert!(!err.contains("panicked"), "{err}");
+    out + &err
 }
 
 fn path(directory: &tempfile::TempDir, name: &str) -> String {

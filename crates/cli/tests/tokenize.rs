@@ -1,19 +1,14 @@
 //! `unisono tokenize`: text to tokens and back on the command line.
 
-use std::io::Write;
+mod common;
+
 use std::path::Path;
-use std::process::{Command, Stdio};
+
+use common::{command, finish};
 
 /// Exit code, standard output, standard error.
 fn run(arguments: &[&str], input: &str) -> (i32, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_unisono"));
-    command.arg("tokenize").args(arguments).env("NO_COLOR", "1");
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // A command that refuses its arguments reads nothing.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    finish(&mut command(&[&["tokenize"], arguments].concat()), input.as_bytes())
 }
 
 fn json(arguments: &[&str], input: &str) -> serde_json::Value {

@@ -2,6 +2,7 @@
 
 use unisono_core::{DeviceInfo, DeviceKind};
 
+use crate::machine;
 use crate::simd::Simd;
 
 /// The processor's name, without opening a device.
@@ -24,6 +25,8 @@ pub(crate) fn describe(simd: Simd, threads: usize) -> DeviceInfo {
     info.properties.insert("threads".to_owned(), threads.to_string());
     info.properties.insert("simd".to_owned(), simd.features().join("+"));
     info.properties.insert("architecture".to_owned(), std::env::consts::ARCH.to_owned());
+    let stated = [("clock-hz", machine::clock_hz()), ("last-level-cache-bytes", machine::last_level_cache_bytes())];
+    info.limits.extend(stated.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     info
 }
 

@@ -16,6 +16,7 @@ mod blocks;
 mod buffer;
 mod device;
 mod kernels;
+mod machine;
 mod plan;
 mod pool;
 mod probe;

@@ -17,25 +17,18 @@ use crate::data::{Patterns, Source};
 /// The names of the sets.
 pub const SETS: [&str; 4] = ["llama-decode", "llama-prefill", "bert", "moe"];
 
-/// The types that weights are stored in.
-pub const WEIGHTS: [DType; 16] = [
-    DType::F32,
-    DType::F16,
-    DType::BF16,
-    DType::Q4_0,
-    DType::Q4_1,
-    DType::Q5_0,
-    DType::Q5_1,
-    DType::Q8_0,
-    DType::Q2K,
-    DType::Q3K,
-    DType::Q4K,
-    DType::Q5K,
-    DType::Q6K,
-    DType::Iq4Nl,
-    DType::Iq4Xs,
-    DType::Mxfp4,
-];
+/// The types that weights are stored in: those that hold any number, and every block format.
+pub const WEIGHTS: [DType; FLOATS.len() + DType::BLOCKS.len()] = {
+    let mut all = [DType::F32; FLOATS.len() + DType::BLOCKS.len()];
+    let mut i = 0;
+    while i < all.len() {
+        all[i] = if i < FLOATS.len() { FLOATS[i] } else { DType::BLOCKS[i - FLOATS.len()] };
+        i += 1;
+    }
+    all
+};
+
+const FLOATS: [DType; 3] = [DType::F32, DType::F16, DType::BF16];
 
 /// One operation to time, with its data.
 #[derive(Clone, Debug)]

@@ -49,9 +49,13 @@ pub struct Ceiling {
     pub rounds: u32,
     /// `device` or `host`.
     pub clock: String,
-    /// Why the figure cannot be believed, where it cannot.
+    /// Why the figure is not believed, where it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubt: Option<String>,
+    /// Whether it is doubted because it cannot be: faster than clock and width allow, or without
+    /// doing the work. Other doubts are those of a noisy machine.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub impossible: bool,
 }
 
 /// All ceilings of a device.
@@ -76,6 +80,11 @@ impl Ceilings {
         let least = bytes.min(largest);
         let fits = self.believed(name).filter(|c| c.bytes.is_some_and(|b| b >= least));
         fits.map(|c| c.value).max_by(f64::total_cmp)
+    }
+
+    /// Whether no figure is impossible. One that a noisy machine spoiled only counts as no ceiling.
+    pub fn passed(&self) -> bool {
+        self.0.iter().all(|c| !c.impossible)
     }
 
     /// The shortest time of `name`, in seconds.
@@ -137,6 +146,7 @@ mod tests {
             rounds: 1,
             clock: "device".into(),
             doubt: doubt.then(|| "no".into()),
+            impossible: false,
         }
     }
 

@@ -10,8 +10,20 @@ const FASTEST_CLOCK: f64 = 6.5e9;
 /// The name under which a device states its clock, in its limits.
 pub(super) const CLOCK_LIMIT: &str = "clock-hz";
 
-/// How much longer twice the work must take, at least.
+/// How much longer twice the work must take, at least. Below it the machine was too noisy to tell.
 const GROWTH: f64 = 1.4;
+
+/// No noise explains so little growth at the best of several runs: the work was not done.
+const NO_GROWTH: f64 = 1.1;
+
+/// Why a figure is not believed.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Doubt {
+    /// What speaks against it.
+    pub(super) why: String,
+    /// Whether it cannot be, rather than being uncertain.
+    pub(super) impossible: bool,
+}
 
 /// What a processor's cores can do at most: clock × vector width × units.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +53,7 @@ pub(super) fn width(info: &DeviceInfo) -> Option<Width> {
 ///
 /// Two multiply-add units and three load ports of a vector each per core and cycle, four for what
 /// needs no multiplier: the widest cores in trade.
-pub(super) fn too_fast(kind: ProbeKind, unit: Unit, rate: f64, width: Width) -> Option<String> {
+pub(super) fn too_fast(kind: ProbeKind, unit: Unit, rate: f64, width: Width) -> Option<Doubt> {
     let element = match kind {
         ProbeKind::Fma(dtype) | ProbeKind::Matrix(dtype) => dtype.block_bytes() as f64,
         ProbeKind::SubgroupAdd => 4.0,
@@ -54,17 +66,19 @@ pub(super) fn too_fast(kind: ProbeKind, unit: Unit, rate: f64, width: Width) -> 
         (Unit::Elements, _) => (width.cycles * 4.0 * width.bytes / element, "elements"),
         (Unit::Seconds, _) => return None,
     };
-    (rate > most).then(|| format!("{rate:.2e} {what}/s; clock and width allow {most:.2e}"))
+    let why = || format!("{rate:.2e} {what}/s; clock and width allow {most:.2e}");
+    (rate > most).then(|| Doubt { why: why(), impossible: true })
 }
 
 /// Why two runs of a probe, the second with twice the rounds, do not measure its work.
-pub(super) fn not_growing(once: &ProbeRun, twice: &ProbeRun) -> Option<String> {
+pub(super) fn not_growing(once: &ProbeRun, twice: &ProbeRun) -> Option<Doubt> {
     let growth = twice.time.as_secs_f64() / once.time.as_secs_f64().max(1e-12);
     let work = twice.work / once.work.max(f64::MIN_POSITIVE);
     if !(1.9..2.1).contains(&work) {
-        return Some(format!("twice the rounds are {work:.2} times the work"));
+        return Some(Doubt { why: format!("twice the rounds are {work:.2} times the work"), impossible: true });
     }
-    (growth < GROWTH).then(|| format!("twice the work takes {growth:.2} times as long"))
+    let why = || format!("twice the work takes {growth:.2} times as long");
+    (growth < GROWTH).then(|| Doubt { why: why(), impossible: growth < NO_GROWTH })
 }
 
 #[cfg(test)]
@@ -86,7 +100,7 @@ mod tests {
         let width = width(&cpu()).unwrap();
         let fma = |rate| too_fast(ProbeKind::Fma(DType::F32), Unit::Operations, rate, width);
         // 2 cores × 3.5 GHz × 2 units × 8 lanes × 2.
-        assert!(fma(223e9).is_none() && fma(225e9).is_some());
+        assert!(fma(223e9).is_none() && fma(225e9).unwrap().impossible);
         let read = |rate| too_fast(ProbeKind::Read { bytes: 1 }, Unit::Bytes, rate, width);
         assert!(read(400e9).is_none() && read(700e9).is_some());
         assert!(super::width(&DeviceInfo::new("x", "x", DeviceKind::DiscreteGpu)).is_none());
@@ -96,7 +110,11 @@ mod tests {
     fn work_that_was_removed_is_noticed() {
         let run = |work, ms| ProbeRun { work, time: Duration::from_millis(ms), clock: Clock::Device };
         assert!(not_growing(&run(1.0, 20), &run(2.0, 40)).is_none());
-        assert!(not_growing(&run(1.0, 20), &run(2.0, 21)).unwrap().contains("takes 1.05"));
-        assert!(not_growing(&run(1.0, 20), &run(1.0, 40)).unwrap().contains("times the work"));
+        let removed = not_growing(&run(1.0, 20), &run(2.0, 21)).unwrap();
+        assert!(removed.impossible && removed.why.contains("takes 1.05"), "{removed:?}");
+        let noisy = not_growing(&run(1.0, 20), &run(2.0, 26)).unwrap();
+        assert!(!noisy.impossible && noisy.why.contains("takes 1.30"), "{noisy:?}");
+        let other = not_growing(&run(1.0, 20), &run(1.0, 40)).unwrap();
+        assert!(other.impossible && other.why.contains("times the work"), "{other:?}");
     }
 }

@@ -5,12 +5,19 @@ use std::time::Duration;
 use unisono_core::{Backend, DType, DeviceInfo, DeviceKind, ProbeKind, ProbeRun, Result};
 use web_time::Instant;
 
-use super::{Ceiling, Ceilings, MATRIX_TYPES, Unit, bytes, name, plausible, transfer, unit};
+use super::plausible::{self, Doubt};
+use super::{Ceiling, Ceilings, MATRIX_TYPES, Unit, bytes, name, transfer, unit};
+use crate::cold::CACHE_LIMIT;
 
 /// Rounds of a probe at most where loops have limits: some drivers end one after 65,535.
 const MAX_ROUNDS: u32 = 1 << 15;
 /// Rounds at most on a processor.
 const MAX_ROUNDS_CPU: u32 = 1 << 26;
+
+/// The most bytes that a probe goes through, however large the caches.
+const LARGEST: u64 = 4 << 30;
+/// Attempts to see that twice the work takes longer.
+const ATTEMPTS: usize = 5;
 
 /// How much to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,23 +50,32 @@ impl Sweep {
         Sweep { extent, least: Duration::from_millis(least), repeats, limit: Duration::from_secs(40) }
     }
 
+    /// Sizes of all arrays of a probe together, powers of two: probes mask addresses. The largest
+    /// leaves the last cache behind.
+    fn sizes(&self, info: &DeviceInfo) -> Vec<u64> {
+        let mut sizes: Vec<u64> = match self.extent {
+            // In a cache close by, in the last one, in memory.
+            Extent::Short => vec![256 << 10, 4 << 20, 256 << 20],
+            Extent::Full => (0..8).map(|i| (16 << 10) << (2 * i)).collect(),
+        };
+        let beyond = info.limits.get(CACHE_LIMIT).map_or(0, |cache| cache.saturating_mul(4)).min(LARGEST);
+        while let Some(&last) = sizes.last()
+            && last < beyond
+        {
+            sizes.push(2 * last);
+        }
+        sizes.retain(|&bytes| bytes <= info.max_buffer_bytes);
+        sizes
+    }
+
     /// The probes, in the order they run.
     fn kinds(&self, info: &DeviceInfo) -> Vec<ProbeKind> {
         let mut kinds: Vec<ProbeKind> =
             vec![ProbeKind::Fma(DType::F32), ProbeKind::Fma(DType::F16), ProbeKind::DotInt8];
-        let shifts: &[u32] = match self.extent {
-            // In a cache close by, in the last one, in memory.
-            Extent::Short => &[18, 22, 28],
-            Extent::Full => &[14, 16, 18, 20, 22, 24, 26, 28],
-        };
-        for &shift in shifts {
-            // Three whole arrays of whole vectors.
-            let size = (1u64 << shift) / 768 * 768;
-            if size <= info.max_buffer_bytes {
-                let [bytes, half] = [size, size];
-                kinds.extend([ProbeKind::Read { bytes }, ProbeKind::Copy { bytes: half }]);
-                kinds.push(ProbeKind::Triad { bytes });
-            }
+        for bytes in self.sizes(info) {
+            // Each array is a power of two.
+            let three = bytes / 4 * 3;
+            kinds.extend([ProbeKind::Read { bytes }, ProbeKind::Copy { bytes }, ProbeKind::Triad { bytes: three }]);
         }
         if self.extent == Extent::Full {
             kinds.extend(MATRIX_TYPES.map(ProbeKind::Matrix));
@@ -97,19 +113,24 @@ pub fn measure(backend: &dyn Backend, sweep: &Sweep, progress: &mut dyn FnMut(&s
 }
 
 /// Why the time of a probe does not grow with its work, if it does not: `rounds` against twice as
-/// many, or against half of them where that is the limit. One slow run is not yet a reason.
-fn growth(backend: &dyn Backend, kind: ProbeKind, rounds: u32) -> Result<Option<String>> {
+/// many, or against half of them where that is the limit. The best of several runs counts, so that a
+/// disturbed one is no reason.
+fn growth(backend: &dyn Backend, kind: ProbeKind, rounds: u32) -> Result<Option<Doubt>> {
     let twice = match rounds.checked_mul(2).filter(|&r| r <= most_rounds(backend.info())) {
         Some(twice) => twice,
         None => rounds & !1,
     };
+    let mut best: Option<[ProbeRun; 2]> = None;
     let mut doubt = None;
-    for _ in 0..3 {
+    for _ in 0..ATTEMPTS {
         let (Some(once), Some(twice)) = (backend.probe(kind, twice / 2)?, backend.probe(kind, twice)?) else { break };
-        doubt = plausible::not_growing(&once, &twice);
+        let shorter = |old: ProbeRun, new: ProbeRun| if new.time < old.time { new } else { old };
+        let runs = best.map_or([once, twice], |[a, b]| [shorter(a, once), shorter(b, twice)]);
+        doubt = plausible::not_growing(&runs[0], &runs[1]);
         if doubt.is_none() {
             break;
         }
+        best = Some(runs);
     }
     Ok(doubt)
 }
@@ -118,12 +139,12 @@ fn ceiling(
     kind: ProbeKind,
     rounds: u32,
     best: &ProbeRun,
-    doubt: Option<String>,
+    doubt: Option<Doubt>,
     width: Option<plausible::Width>,
 ) -> Ceiling {
     let unit = unit(kind);
     let rate = best.rate();
-    let doubt = doubt.or_else(|| plausible::too_fast(kind, unit, rate, width?));
+    let doubt = width.and_then(|width| plausible::too_fast(kind, unit, rate, width)).or(doubt);
     Ceiling {
         name: name(kind),
         bytes: bytes(kind),
@@ -132,7 +153,8 @@ fn ceiling(
         seconds: best.time.as_secs_f64(),
         rounds,
         clock: best.clock.name().to_owned(),
-        doubt,
+        impossible: doubt.as_ref().is_some_and(|d| d.impossible),
+        doubt: doubt.map(|d| d.why),
     }
 }
 
@@ -155,5 +177,32 @@ fn grow(backend: &dyn Backend, kind: ProbeKind, least: Duration) -> Result<Optio
         }
         let factor = 1.2 * least.as_secs_f64() / run.time.as_secs_f64().max(1e-9);
         rounds = ((f64::from(rounds) * factor.clamp(2.0, 64.0)).ceil() as u32).min(most);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_whole_and_leave_the_last_cache() {
+        let mut info = DeviceInfo::new("cpu", "x", DeviceKind::Cpu);
+        let sizes = |info: &DeviceInfo, extent| Sweep::of(info, extent).sizes(info);
+        let full = sizes(&info, Extent::Full);
+        assert_eq!((full.first(), full.last(), full.len()), (Some(&(16 << 10)), Some(&(256 << 20)), 8));
+        info.limits.insert(CACHE_LIMIT.into(), 512 << 20);
+        assert_eq!(sizes(&info, Extent::Short), [256 << 10, 4 << 20, 256 << 20, 512 << 20, 1 << 30, 2 << 30]);
+        info.max_buffer_bytes = 128 << 20;
+        assert_eq!(sizes(&info, Extent::Short), [256 << 10, 4 << 20]);
+        // The arrays of each probe are powers of two.
+        for kind in Sweep::of(&info, Extent::Full).kinds(&info) {
+            let arrays = match kind {
+                ProbeKind::Read { bytes } => bytes,
+                ProbeKind::Copy { bytes } => bytes / 2,
+                ProbeKind::Triad { bytes } => bytes / 3,
+                _ => continue,
+            };
+            assert!(arrays.is_power_of_two(), "{kind:?}");
+        }
     }
 }

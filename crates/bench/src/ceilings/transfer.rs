@@ -23,7 +23,7 @@ pub(super) fn measure(backend: &dyn Backend, extent: Extent) -> Result<Vec<Ceili
 
 fn of(name: &str, bytes: Option<u64>, unit: Unit, value: f64, seconds: f64) -> Ceiling {
     let clock = unisono_core::Clock::Host.name().to_owned();
-    Ceiling { name: name.to_owned(), bytes, unit, value, seconds, rounds: 0, clock, doubt: None }
+    Ceiling { name: name.to_owned(), bytes, unit, value, seconds, rounds: 0, clock, doubt: None, impossible: false }
 }
 
 /// A copy of one element: submitted and waited for, and submitted many times.

@@ -1,7 +1,7 @@
 //! The page: one HTML file without scripts and without anything from elsewhere, for a browser or a
 //! printer. It shows what the JSON has, in units that people read.
 
-use std::fmt::{Display, Write as _};
+use unisono_conformance::report::page::{escape, fact, line, page};
 
 use super::{DeviceBench, Outcome, Report, Row, svg};
 use crate::ceilings::{Ceiling, Unit};
@@ -14,51 +14,21 @@ pub fn render(report: &Report) -> String {
         section(&mut body, device);
     }
     let names: Vec<&str> = report.devices.iter().map(|d| d.device.name.as_str()).collect();
-    let title = escape(&format!("Unisono benchmarks: {}", names.join(", ")));
-    let mut page = String::new();
-    for part in include_str!("bench.html").split("{{") {
-        match part.split_once("}}") {
-            Some(("title", rest)) => page.extend([&title, rest]),
-            Some(("body", rest)) => page.extend([&body, rest]),
-            _ => page.push_str(part),
-        }
-    }
-    page
-}
-
-/// `text` with everything that HTML gives a meaning to replaced.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
-
-/// Appends a line. Writing to a `String` cannot fail.
-fn line(out: &mut String, text: impl Display) {
-    let _ = writeln!(out, "{text}");
-}
-
-fn fact(out: &mut String, name: &str, value: impl Display) {
-    let value = value.to_string();
-    if !value.is_empty() {
-        line(out, format_args!("<div><dt>{}</dt><dd>{}</dd></div>", escape(name), escape(&value)));
-    }
+    let title = format!("Unisono benchmarks: {}", names.join(", "));
+    page(&title, include_str!("bench.css"), &body)
 }
 
 fn header(out: &mut String, report: &Report) {
-    let verdict = if report.passed() { "all results right" } else { "wrong results" };
+    let verdict = match (report.passed(), report.complete) {
+        (false, _) => "wrong results",
+        (true, true) => "all results right",
+        (true, false) => "all results right so far",
+    };
     let class = if report.passed() { "pass" } else { "fail" };
     line(out, format_args!("<h1>Unisono benchmarks <span class=\"badge {class}\">{verdict}</span></h1>"));
     line(out, "<dl class=\"facts\">");
     fact(out, "date", report.date.as_deref().unwrap_or(""));
+    fact(out, "state", if report.complete { "" } else { "the run was not at its end" });
     fact(out, "version", &report.version);
     let dirty = if report.dirty == Some(true) { ", with local changes" } else { "" };
     fact(out, "commit", report.commit.as_ref().map(|c| format!("{c}{dirty}")).unwrap_or_default());
@@ -106,7 +76,8 @@ fn ceilings(out: &mut String, bench: &DeviceBench) {
     line(out, "<th>clock</th><th>remark</th></tr></thead><tbody>");
     for c in &bench.ceilings.0 {
         let size = c.bytes.map(size).unwrap_or_default();
-        let doubt = c.doubt.as_deref().map(escape).unwrap_or_default();
+        let word = if c.impossible { "impossible" } else { "uncertain" };
+        let doubt = c.doubt.as_ref().map(|why| escape(&format!("{word}: {why}"))).unwrap_or_default();
         line(
             out,
             format_args!(
@@ -214,6 +185,9 @@ mod tests {
         }
         assert!(!page.contains("{{") && !page.contains("<script"));
         assert!(!page.contains("1000000.00"), "a wrong row has no figure");
+        assert!(!page.contains("not at its end"));
+        let begun = Report { complete: false, ..report(vec![row("a/b/c:d", vec![1e-4; 15])]) };
+        assert!(render(&begun).contains("right so far") && render(&begun).contains("not at its end"));
     }
 
     #[test]

@@ -18,7 +18,9 @@ use crate::roofline::Bound;
 use crate::stats::Summary;
 
 /// The version of the JSON schema that this crate writes.
-pub const SCHEMA_VERSION: u32 = 1;
+///
+/// Version 1 visited each row once and had no rounds; it is still read.
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// What the `kind` of a report says.
 pub const KIND: &str = "unisono-bench";
@@ -41,10 +43,17 @@ pub struct Report {
     /// When the run ended: RFC 3339, in UTC, to the second.
     #[serde(default)]
     pub date: Option<String>,
+    /// Whether the run came to its end. What is written while a run goes on is not complete.
+    #[serde(default = "yes")]
+    pub complete: bool,
     /// Where it ran.
     pub host: Host,
     /// One per device, in the order they ran.
     pub devices: Vec<DeviceBench>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What one device has shown.
@@ -155,6 +164,10 @@ pub struct Figures {
     pub batch: usize,
     /// Seconds of one run, by sample.
     pub samples: Vec<f64>,
+    /// How the samples were taken: in rounds, with all other rows between them. None in reports of
+    /// version 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rounds: Vec<Round>,
     /// Over the samples, in seconds.
     pub time: Summary,
     /// Bytes per second at the median.
@@ -173,6 +186,32 @@ pub struct Figures {
     /// How far these are from their medians over the run: the one that strayed further, as a ratio.
     #[serde(default)]
     pub drift: Option<f64>,
+}
+
+/// A visit of a row: some samples in a row, and the reference kernels beside them.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Round {
+    /// How many of the samples are of this round; those of the first round come first.
+    pub samples: usize,
+    /// The medians of the reference kernels meanwhile.
+    pub reference: Beat,
+}
+
+impl Figures {
+    /// The samples of each round. All of them as one where the report has no rounds.
+    pub fn by_round(&self) -> Vec<&[f64]> {
+        let mut rest = &self.samples[..];
+        let mut parts = Vec::new();
+        for round in &self.rounds {
+            let (part, later) = rest.split_at(round.samples.min(rest.len()));
+            parts.push(part);
+            rest = later;
+        }
+        if !rest.is_empty() {
+            parts.push(rest);
+        }
+        parts
+    }
 }
 
 /// Why a figure is doubtful.
@@ -212,6 +251,7 @@ impl Report {
             commit: None,
             dirty: None,
             date: None,
+            complete: true,
             host,
             devices,
         }
@@ -280,6 +320,7 @@ pub(crate) mod tests {
                 batch: 4,
                 bandwidth: 2.4e6 / time.median,
                 rate: 8e6 / time.median,
+                rounds: Vec::new(),
                 samples,
                 time,
                 share: Some(0.8),
@@ -301,6 +342,7 @@ pub(crate) mod tests {
             rounds: 9,
             clock: "device".into(),
             doubt: None,
+            impossible: false,
         };
         let device = DeviceBench {
             device: DeviceFacts::of(&DeviceInfo::new("cpu", "a <processor>", DeviceKind::Cpu)),
@@ -336,7 +378,7 @@ pub(crate) mod tests {
     #[test]
     fn what_is_no_report_is_refused_by_name() {
         let report = report(Vec::new());
-        let newer = report.to_json().unwrap().replace("\"schema_version\": 1", "\"schema_version\": 9");
+        let newer = report.to_json().unwrap().replace("\"schema_version\": 2", "\"schema_version\": 9");
         for (text, part) in [("{", "EOF"), ("{\"kind\": \"x\"}", "\"x\""), (newer.as_str(), "newer")] {
             let error = Report::from_json(text).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");

@@ -1,6 +1,8 @@
 //! The two plots of the page, as inline SVG: the roofline in logarithmic axes, and bars of the share
 //! of the ceiling that each row reaches.
 
+use unisono_conformance::report::page::escape;
+
 use super::{DeviceBench, Row};
 use crate::roofline::Bound;
 
@@ -96,7 +98,7 @@ pub(super) fn roofline(device: &DeviceBench) -> String {
             "<circle class=\"{class}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"4\"><title>{}: {rate:.2} GFLOP/s at {intensity:.2} FLOP/byte</title></circle>",
             x.at(*intensity),
             y.at(*rate),
-            super::html::escape(&row.id),
+            escape(&row.id),
         );
     }
     svg += &text((LEFT + WIDTH - RIGHT) / 2.0, HEIGHT - 10.0, "middle", "arithmetic intensity, FLOP per byte");
@@ -130,14 +132,14 @@ pub(super) fn bars(device: &DeviceBench) -> String {
     for (i, (row, share, bound)) in shares.iter().enumerate() {
         let y = TOP + line * i as f64;
         let name = row.id.split(':').next().unwrap_or(&row.id);
-        svg += &text(label - 6.0, y + 12.0, "end", &super::html::escape(&format!("{name} {}", row.dtype)));
+        svg += &text(label - 6.0, y + 12.0, "end", &escape(&format!("{name} {}", row.dtype)));
         svg += &format!(
             "<rect class=\"{}\" x=\"{label}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\"><title>{}</title></rect>",
             bound.name(),
             y + 2.0,
             scale(*share).max(1.0),
             line - 4.0,
-            super::html::escape(&row.id),
+            escape(&row.id),
         );
         svg += &text(label + scale(*share) + 4.0, y + 12.0, "start", &format!("{:.0}%", 100.0 * share));
     }

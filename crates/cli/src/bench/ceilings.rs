@@ -38,19 +38,28 @@ pub(super) fn run(arguments: &CeilingArguments) -> Result<Outcome> {
         if !arguments.json {
             output::heading(&format!("{} {} ({})", summary.id, summary.name, summary.api));
             println!("{}", tables::ceilings(&bench.ceilings));
-            println!("measured in {}", output::seconds(bench.seconds));
+            let all = &bench.ceilings.0;
+            let impossible = all.iter().filter(|c| c.impossible).count();
+            let uncertain = all.iter().filter(|c| c.doubt.is_some()).count() - impossible;
+            println!(
+                "{}: {} ceilings, {uncertain} uncertain, {impossible} impossible, in {}",
+                output::verdict(impossible == 0),
+                all.len(),
+                output::seconds(bench.seconds)
+            );
         }
         measured.push(bench);
     }
-    let doubtful = measured.iter().flat_map(|d| &d.ceilings.0).any(|c| c.doubt.is_some());
+    let passed = measured.iter().all(|d| d.ceilings.passed());
     let report = files::assemble(measured);
     if arguments.json {
         println!("{}", report.to_json()?);
     }
     if let Some(directory) = &arguments.report {
         files::write(&report, directory)?;
+        files::announce(directory);
     }
-    Ok(if doubtful { Outcome::Failed } else { Outcome::Passed })
+    Ok(if passed { Outcome::Passed } else { Outcome::Failed })
 }
 
 fn device(summary: &DeviceSummary, arguments: &CeilingArguments) -> Result<DeviceBench> {

@@ -62,7 +62,11 @@ fn print(device: &DeviceDifference) {
         false => format!("{} -> {}", device.before, device.after),
     };
     output::heading(&name);
-    println!("  rows must differ by more than {:.0}%", 100.0 * device.threshold);
+    let unsteady = match device.unsteady {
+        0 => String::new(),
+        n => format!("; {n} of them, whose rounds lie further apart, by more than that"),
+    };
+    println!("  rows must differ by more than {:.0}%{unsteady}", 100.0 * device.threshold);
     if let Some([compute, memory]) = device.reference {
         let percent = |ratio: f64| format!("{:+.1}%", 100.0 * (ratio - 1.0));
         println!("  time of the reference kernels: compute {}, memory {}", percent(compute), percent(memory));

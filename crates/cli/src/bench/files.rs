@@ -20,18 +20,24 @@ pub(super) fn assemble(devices: Vec<DeviceBench>) -> Report {
     report
 }
 
-/// Writes the report in every form and says so.
+/// The names of the files of a report.
+const NAMES: [&str; 3] = ["bench.json", "bench.csv", "bench.html"];
+
+/// Writes the report in every form. Each file is whole at any time: a new one takes the place of the
+/// old one when it is complete.
 pub(super) fn write(report: &Report, directory: &Path) -> Result<()> {
     fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
-    let files =
-        [("bench.json", report.to_json()?), ("bench.csv", csv::render(report)?), ("bench.html", html::render(report))];
-    let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
-    for (name, text) in &files {
-        let path = directory.join(name);
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    for (name, text) in NAMES.iter().zip([report.to_json()?, csv::render(report)?, html::render(report)]) {
+        let (path, part) = (directory.join(name), directory.join(format!("{name}.part")));
+        fs::write(&part, text).with_context(|| format!("cannot write {}", part.display()))?;
+        fs::rename(&part, &path).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    eprintln!("wrote {} to {}", names.join(", "), directory.display());
     Ok(())
+}
+
+/// Says where the files are.
+pub(super) fn announce(directory: &Path) {
+    eprintln!("wrote {} to {}", NAMES.join(", "), directory.display());
 }
 
 /// Reads a report. A file that is none, or that a newer program wrote, is bad usage.

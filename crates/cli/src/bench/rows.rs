@@ -8,8 +8,8 @@ use clap::Args;
 use unisono::{Backend, Device, DeviceSummary, ErrorKind};
 use unisono_bench::cases::{self, Item, Selection};
 use unisono_bench::data::Patterns;
-use unisono_bench::report::{DeviceBench, Report, Row};
-use unisono_bench::run::{Options, run as run_items};
+use unisono_bench::report::{DeviceBench, Row};
+use unisono_bench::run::{Event, Options, run as run_items};
 use unisono_bench::timing::Effort;
 
 use super::{files, tables};
@@ -41,12 +41,21 @@ pub(crate) struct RowArguments {
     /// Tokens of a prompt.
     #[arg(long, value_name = "N", default_value_t = 128)]
     tokens: usize,
+    /// Only operations whose id has this part. Repeatable.
+    #[arg(long = "only", value_name = "PART")]
+    only: Vec<String>,
     /// Samples of a row.
     #[arg(long, value_name = "N", default_value_t = 15)]
     samples: usize,
+    /// How often all rows are visited; the samples of a row are dealt out over the rounds.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    rounds: usize,
     /// Seconds for the samples of a row; a row that runs out of them has fewer, and says so.
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
     time_limit: f64,
+    /// Seconds after which a row is given up: it is skipped where its runs would take longer.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    row_limit: f64,
     /// Leave weights where the caches hold them, instead of rotating over copies.
     #[arg(long)]
     warm: bool,
@@ -56,7 +65,7 @@ pub(crate) struct RowArguments {
     /// Force a vendor's tuning profile on adapters, as UNISONO_PROFILE does.
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
-    /// Write bench.json, bench.csv and bench.html to this directory.
+    /// Write bench.json, bench.csv and bench.html to this directory, anew after every row.
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// Print JSON.
@@ -67,40 +76,54 @@ pub(crate) struct RowArguments {
 pub(super) fn run(arguments: &RowArguments) -> Result<Outcome> {
     let options = options(arguments)?;
     let mut patterns = Patterns::new();
-    let items = cases::items(&selection(arguments)?, &mut patterns).map_err(|e| Usage(e.to_string()))?;
+    let mut items = cases::items(&selection(arguments)?, &mut patterns).map_err(|e| Usage(e.to_string()))?;
     if items.is_empty() {
         return Err(Usage("no operation has a weight or cache of this type in this shape".to_owned()).into());
     }
-    let mut devices = Vec::new();
+    if !arguments.only.is_empty() {
+        items.retain(|item| arguments.only.iter().any(|part| item.id.contains(part)));
+        if items.is_empty() {
+            return Err(Usage(format!("--only {}: no operation has it in its id", arguments.only.join(", "))).into());
+        }
+    }
+    let mut done = Vec::new();
     for summary in check::chosen(&arguments.devices)? {
         let device = open(&summary, arguments.profile.as_deref())?;
-        let bench = measure(&summary, &device, &items, &mut patterns, &options, arguments)?;
+        let bench = measure(&summary, &device, &items, &mut patterns, &options, (arguments, &done))?;
         if !arguments.json {
             print(&summary, &bench, arguments.candidates);
         }
-        devices.push(bench);
+        done.push(bench);
     }
-    finish(&files::assemble(devices), arguments)
-}
-
-fn finish(report: &Report, arguments: &RowArguments) -> Result<Outcome> {
+    let report = files::assemble(done);
     if arguments.json {
         println!("{}", report.to_json()?);
     }
     if let Some(directory) = &arguments.report {
-        files::write(report, directory)?;
+        files::write(&report, directory)?;
+        files::announce(directory);
     }
     Ok(if report.passed() { Outcome::Passed } else { Outcome::Failed })
 }
 
 fn options(arguments: &RowArguments) -> Result<Options> {
-    if arguments.samples == 0 {
-        return Err(Usage("--samples 0: at least one is needed".to_owned()).into());
+    for (name, count) in [("--samples", arguments.samples), ("--rounds", arguments.rounds)] {
+        if count == 0 {
+            return Err(Usage(format!("{name} 0: at least one is needed")).into());
+        }
     }
-    let limit = Duration::try_from_secs_f64(arguments.time_limit)
-        .map_err(|_| Usage(format!("--time-limit {}: seconds from 0 up", arguments.time_limit)))?;
-    let effort = Effort { samples: arguments.samples, limit, ..Effort::default() };
-    Ok(Options { effort, candidates: arguments.candidates, warm: arguments.warm, ceilings: None })
+    let seconds = |name: &str, seconds: f64| {
+        Duration::try_from_secs_f64(seconds).map_err(|_| Usage(format!("{name} {seconds}: seconds from 0 up")))
+    };
+    let limit = seconds("--time-limit", arguments.time_limit)?;
+    Ok(Options {
+        effort: Effort { samples: arguments.samples, limit, ..Effort::default() },
+        rounds: arguments.rounds,
+        row_limit: seconds("--row-limit", arguments.row_limit)?,
+        candidates: arguments.candidates,
+        warm: arguments.warm,
+        ceilings: None,
+    })
 }
 
 fn selection(arguments: &RowArguments) -> Result<Selection> {
@@ -135,22 +158,39 @@ fn open(summary: &DeviceSummary, profile: Option<&str>) -> Result<Device> {
     }
 }
 
+/// Measures one device. Each row is printed to standard error as it is measured, and the report is
+/// written after each: what is interrupted has lost nothing.
 fn measure(
     summary: &DeviceSummary,
     device: &Device,
     items: &[Item],
     patterns: &mut Patterns,
     options: &Options,
-    arguments: &RowArguments,
+    (arguments, done): (&RowArguments, &[DeviceBench]),
 ) -> Result<DeviceBench> {
     let bar = output::progress(&format!("{} {}", summary.id, summary.api), arguments.json);
     let backend: &dyn Backend = &**device.backend();
-    let bench = run_items(backend, items, patterns, options, &mut |progress| {
-        bar.set_length(progress.total as u64);
-        bar.set_position(progress.done as u64);
-        bar.set_message(progress.now.to_owned());
+    let mut written = Ok(());
+    let bench = run_items(backend, items, patterns, options, &mut |event| match event {
+        Event::Begin { done, total, now } => {
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+            bar.set_message(now.to_owned());
+        }
+        Event::Row { round, row } if !arguments.json => {
+            bar.suspend(|| eprintln!("{}", tables::line(round, options.rounds, row)));
+        }
+        Event::Row { .. } => {}
+        Event::Visited(so_far) => {
+            if let Some(directory) = arguments.report.as_ref().filter(|_| written.is_ok()) {
+                let mut report = files::assemble(done.iter().chain([so_far]).cloned().collect());
+                report.complete = false;
+                written = files::write(&report, directory);
+            }
+        }
     })?;
     bar.finish_and_clear();
+    written?;
     Ok(bench)
 }
 

@@ -1,7 +1,7 @@
 //! The tables of `unisono bench`. Units stand in the headers.
 
 use comfy_table::{CellAlignment, Table};
-use unisono_bench::ceilings::Ceilings;
+use unisono_bench::ceilings::{Ceiling, Ceilings};
 use unisono_bench::diff::Change;
 use unisono_bench::report::{Row, html};
 
@@ -36,11 +36,29 @@ pub(super) fn ceilings(ceilings: &Ceilings) -> Table {
             html::value(c),
             format!("{:.2}", c.seconds * 1e3),
             c.clock.clone(),
-            c.doubt.clone().unwrap_or_default(),
+            doubt(c),
         ]);
     }
     right(&mut table, &[1, 2, 3]);
     table
+}
+
+fn doubt(ceiling: &Ceiling) -> String {
+    let word = if ceiling.impossible { "impossible" } else { "uncertain" };
+    ceiling.doubt.as_ref().map(|why| format!("{word}: {why}")).unwrap_or_default()
+}
+
+/// A row on one line, while the run goes on.
+pub(super) fn line(round: usize, rounds: usize, row: &Row) -> String {
+    let id = match row.selected {
+        true => row.id.clone(),
+        false => format!("{} on {}", row.id, row.kernel),
+    };
+    let round = format!("{}/{rounds}", round + 1);
+    let Some(f) = &row.figures else { return format!("{round} {id}: {} {}", row.outcome.name(), row.detail) };
+    let share = f.share.map(|s| format!(", {:.0}% of the ceiling", 100.0 * s)).unwrap_or_default();
+    let flags: String = row.flags.iter().map(|f| format!(", {}", f.name())).collect();
+    format!("{round} {id}: {} µs, {:.2} GB/s{share}{flags}", microseconds(f.time.median), f.bandwidth / 1e9)
 }
 
 /// Seconds in microseconds, with as many digits as they carry.
@@ -128,9 +146,15 @@ pub(super) fn candidates(rows: &[&Row]) -> Table {
     table
 }
 
+/// A ratio as a change.
+fn percent(ratio: f64) -> String {
+    format!("{:+.1}%", 100.0 * (ratio - 1.0))
+}
+
 /// What changed from one report to another.
 pub(super) fn changes(changes: &[Change]) -> Table {
-    let mut table = wide(&["change", "operation", "kernel", "before, µs", "after, µs", "time", "remark"]);
+    let mut table =
+        wide(&["change", "operation", "kernel", "before, µs", "after, µs", "time", "99% interval", "remark"]);
     for c in changes {
         let kernel = match c.before_kernel == c.after_kernel {
             true => c.before_kernel.clone(),
@@ -142,10 +166,11 @@ pub(super) fn changes(changes: &[Change]) -> Table {
             kernel,
             c.before.map(microseconds).unwrap_or_default(),
             c.after.map(microseconds).unwrap_or_default(),
-            c.ratio.map(|r| format!("{:+.1}%", 100.0 * (r - 1.0))).unwrap_or_default(),
+            c.ratio.map(percent).unwrap_or_default(),
+            c.interval.map(|[low, high]| format!("{} to {}", percent(low), percent(high))).unwrap_or_default(),
             c.detail.clone(),
         ]);
     }
-    right(&mut table, &[3, 4, 5]);
+    right(&mut table, &[3, 4, 5, 6]);
     table
 }

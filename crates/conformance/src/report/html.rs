@@ -2,11 +2,12 @@
 //!
 //! The page answers three questions in order: what ran where, which operation is right in which
 //! element type on which device, and what exactly is wrong where one is not. Every text that comes
-//! from a report is escaped; the template next to this file holds the style.
+//! from a report is escaped.
 
 use std::collections::BTreeMap;
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 
+use super::page::{escape, fact, line, page};
 use super::{CaseResult, DeviceReport, Number, Report, Status};
 
 /// More failures than this are counted, not listed.
@@ -23,43 +24,7 @@ pub fn render(report: &Report) -> String {
     }
     let names: Vec<&str> = report.devices.iter().map(|d| d.device.name.as_str()).collect();
     let title = format!("Unisono conformance: {}", names.join(", "));
-    let mut page = String::new();
-    for part in include_str!("report.html").split("{{") {
-        match part.split_once("}}") {
-            Some(("title", rest)) => page.extend([&escape(&title), rest]),
-            Some(("body", rest)) => page.extend([&body, rest]),
-            _ => page.push_str(part),
-        }
-    }
-    page
-}
-
-/// `text` with everything that HTML gives a meaning to replaced.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
-
-/// Appends a line. Writing to a `String` cannot fail.
-pub(super) fn line(out: &mut String, text: impl Display) {
-    let _ = writeln!(out, "{text}");
-}
-
-pub(super) fn fact(out: &mut String, name: &str, value: impl Display) {
-    let value = value.to_string();
-    if !value.is_empty() {
-        line(out, format_args!("<div><dt>{}</dt><dd>{}</dd></div>", escape(name), escape(&value)));
-    }
+    page(&title, include_str!("report.css"), &body)
 }
 
 fn header(out: &mut String, report: &Report) {

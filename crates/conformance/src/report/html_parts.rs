@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::html::{badge, escape, fact, line};
+use super::html::badge;
+use super::page::{escape, fact, line};
 use super::{CaseResult, DeviceReport, Status};
 
 /// Every part of a device.

@@ -20,6 +20,7 @@ pub mod junit;
 pub mod markdown;
 mod number;
 mod ops;
+pub mod page;
 mod profiles;
 mod verify;
 

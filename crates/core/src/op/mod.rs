@@ -392,14 +392,22 @@ impl OpDesc {
     /// Bytes that must move at least once: every operand read or written a single time.
     /// Broadcast dimensions count once; a gather counts only the rows it can touch.
     pub fn bytes(&self) -> u64 {
+        let stored =
+            |elements: usize, d: &TensorDesc| (elements * d.dtype.block_bytes() / d.dtype.block_elements()) as u64;
         let once = |d: &TensorDesc| {
             let distinct: usize =
                 d.shape.iter().zip(d.strides.iter()).filter(|&(_, &s)| s != 0).map(|(&n, _)| n).product();
-            if d.is_empty() { 0 } else { (distinct * d.dtype.block_bytes() / d.dtype.block_elements()) as u64 }
+            if d.is_empty() { 0 } else { stored(distinct, d) }
         };
         match self.op {
-            Op::GatherRows => 2 * once(&self.outputs[0]) + once(&self.inputs[1]),
-            Op::ScatterRows => 2 * once(&self.inputs[0]) + once(&self.inputs[1]),
+            Op::GatherRows => {
+                let y = &self.outputs[0];
+                stored(y.elements(), &self.inputs[0]) + once(&self.inputs[1]) + once(y)
+            }
+            Op::ScatterRows => {
+                let x = &self.inputs[0];
+                once(x) + once(&self.inputs[1]) + stored(x.elements(), &self.outputs[0])
+            }
             Op::MatMulId => {
                 // No more experts than there are rows of activations.
                 let (a, b, ids) = (&self.inputs[0], &self.inputs[1], &self.inputs[2]);
@@ -407,9 +415,14 @@ impl OpDesc {
                 let one = TensorDesc { shape: b.shape.with(0, 1), ..*b };
                 once(a) + touched as u64 * once(&one) + once(ids) + once(&self.outputs[0])
             }
-            // Of the tables only the rows at hand, which are small beside the rotated rows.
-            Op::Rope(_) => once(&self.inputs[0]) + once(&self.inputs[3]) + once(&self.outputs[0]),
-            Op::RopeWrite(_) => 2 * once(&self.inputs[0]) + once(&self.inputs[3]) + once(&self.inputs[4]),
+            // Of the tables only the rows at hand.
+            Op::Rope(_) | Op::RopeWrite(_) => {
+                let (x, table, positions) = (&self.inputs[0], &self.inputs[1], &self.inputs[3]);
+                let rows = positions.elements().min(table.shape[0]);
+                let tables = 2 * stored(rows * table.shape[1], table);
+                let more: u64 = self.inputs[3..].iter().map(once).sum();
+                once(x) + tables + more + stored(x.elements(), &self.outputs[0])
+            }
             _ => self.inputs.iter().chain(&self.outputs).map(once).sum(),
         }
     }

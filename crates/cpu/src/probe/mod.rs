@@ -8,6 +8,7 @@ mod portable;
 mod x86;
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use unisono_core::{Clock, DType, Error, ErrorKind, ProbeKind, ProbeRun, Result};
@@ -17,6 +18,9 @@ use crate::simd::Simd;
 
 /// Bytes that fit into any first-level cache.
 const FIRST_LEVEL_BYTES: usize = 16 << 10;
+
+/// How often a thread looks for the others before it yields.
+const LOOKS: usize = 2000;
 
 /// One loop for each vector level: what it does in one round is in its name's documentation.
 #[derive(Clone, Copy)]
@@ -70,15 +74,27 @@ pub(crate) fn run(kind: ProbeKind, rounds: u32, pool: &Pool, simd: Simd) -> Resu
         ProbeKind::WorkgroupMemory => memory(1, (FIRST_LEVEL_BYTES * threads) as u64, rounds, pool, loops)?,
         ProbeKind::Empty => {
             let start = Instant::now();
-            (0..rounds).for_each(|_| {
-                pool.run(threads, &|i| {
-                    black_box(i);
-                });
-            });
+            (0..rounds).for_each(|_| meet(pool, &|| ()));
             Some(ProbeRun { work: f64::from(rounds), time: start.elapsed(), clock: Clock::Host })
         }
         _ => None,
     })
+}
+
+/// A region in which every thread takes part: none leaves before all have come. Without that the
+/// caller would do the empty tasks itself, and nobody would be woken. Each calls `task`.
+fn meet(pool: &Pool, task: &(dyn Fn() + Sync)) {
+    let (threads, come) = (pool.threads(), AtomicUsize::new(0));
+    pool.run(threads, &|_| {
+        task();
+        come.fetch_add(1, Ordering::AcqRel);
+        let mut looks = 0;
+        while come.load(Ordering::Acquire) < threads {
+            looks += 1;
+            // On a machine that is busy the others need this core.
+            if looks < LOOKS { std::hint::spin_loop() } else { std::thread::yield_now() }
+        }
+    });
 }
 
 /// A part of the arrays that one thread works on.
@@ -142,6 +158,9 @@ fn memory(streams: usize, bytes: u64, rounds: u32, pool: &Pool, loops: Loops) ->
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+    use std::sync::Mutex;
+
     use super::*;
 
     const KINDS: [ProbeKind; 8] = [
@@ -166,6 +185,20 @@ mod tests {
                 assert_eq!(ten.work, 10.0 * one.work, "{kind:?}");
             }
             assert!(run(ProbeKind::Fma(DType::F16), 1, &pool, simd).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn an_empty_region_is_not_left_to_the_caller() {
+        for threads in [1, 3] {
+            let pool = Pool::new(threads);
+            for _ in 0..200 {
+                let seen = Mutex::new(HashSet::new());
+                meet(&pool, &|| {
+                    seen.lock().unwrap().insert(std::thread::current().id());
+                });
+                assert_eq!(seen.into_inner().unwrap().len(), pool.threads());
+            }
         }
     }
 

@@ -51,7 +51,8 @@ impl Source {
     }
 
     /// From a directory with `config.json`, `tokenizer.json`, `generation_config.json` and the
-    /// files of sentence-transformers (optional), and either `model.safetensors` or `model.safetensors.index.json` and the files it names.
+    /// files of sentence-transformers (optional), and either `model.safetensors` or
+    /// `model.safetensors.index.json` and the files it names.
     pub fn from_dir(dir: impl AsRef<Path>) -> Result<Source> {
         let dir = dir.as_ref();
         if !dir.is_dir() {

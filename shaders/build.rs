@@ -35,11 +35,12 @@ fn main() -> Result<()> {
         fs::write(&path, &wgsl)?;
         writeln!(
             code,
-            "Variant {{ name: {:?}, wgsl: include_str!({path:?}), requires: Requires {{ f16: {}, subgroups: {} }}, \
+            "Variant {{ name: {:?}, wgsl: include_str!({path:?}), requires: Requires {{ f16: {}, subgroups: {}, matrix_units: {} }}, \
              bindings: &[{}], constants: &{constants:?}, workgroup_size: {:?}, workgroup_bytes: {} }},",
             row.name,
             row.f16,
             row.subgroups,
+            row.matrix_units,
             bindings.join(", "),
             row.workgroup_size,
             row.workgroup_bytes,

@@ -29,6 +29,8 @@ pub struct Requires {
     pub f16: bool,
     /// Subgroup operations, of any subgroup size.
     pub subgroups: bool,
+    /// Matrix units (`enable wgpu_cooperative_matrix;`), 8×8 in f32 and 16×16 in f16.
+    pub matrix_units: bool,
 }
 
 /// How a shader uses a storage buffer.
@@ -53,7 +55,7 @@ pub struct Variant {
     pub bindings: &'static [Access],
     /// Names of the pipeline-overridable constants.
     pub constants: &'static [&'static str],
-    /// Invocations of a workgroup in x, y and z.
+    /// Invocations of a workgroup in x, y and z; at most, where `GROUP` is among the constants.
     pub workgroup_size: [u32; 3],
     /// The most workgroup memory it uses.
     pub workgroup_bytes: u32,

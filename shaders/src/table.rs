@@ -14,7 +14,9 @@ pub(crate) struct Row {
     pub(crate) f16: bool,
     /// Needs subgroup operations.
     pub(crate) subgroups: bool,
-    /// Invocations of a workgroup.
+    /// Needs matrix units.
+    pub(crate) matrix_units: bool,
+    /// Invocations of a workgroup; at most, where `GROUP` is a constant of the pipeline.
     pub(crate) workgroup_size: [u32; 3],
     /// Workgroup memory, at most.
     pub(crate) workgroup_bytes: u32,
@@ -27,7 +29,8 @@ const fn row(
     lanes: u32,
     workgroup_bytes: u32,
 ) -> Row {
-    Row { name, file, features, f16: false, subgroups: false, workgroup_size: [lanes, 1, 1], workgroup_bytes }
+    let (f16, subgroups, matrix_units) = (false, false, false);
+    Row { name, file, features, f16, subgroups, matrix_units, workgroup_size: [lanes, 1, 1], workgroup_bytes }
 }
 
 /// Every variant. A name that ends in `.sub` writes elements smaller than a word.
@@ -57,6 +60,10 @@ pub(crate) const ROWS: &[Row] = &[
     row("binary.sub", "elementwise/binary", &["inputs2", "sub"], 256, 0),
     Row { workgroup_size: [8, 8, 1], ..row("matmul_direct", "matmul/direct", &[], 64, 0) },
     Row { workgroup_size: [8, 8, 1], ..row("matmul_direct.sub", "matmul/direct", &["sub"], 64, 0) },
+    row("matmul_columns", "matmul/columns", &[], 8, 0),
+    row("matmul_columns.sub", "matmul/columns", &["sub"], 8, 0),
+    Row { subgroups: true, ..row("matmul_columns_subgroups", "matmul/columns", &["subgroups"], 8, 0) },
+    Row { subgroups: true, ..row("matmul_columns_subgroups.sub", "matmul/columns", &["subgroups", "sub"], 8, 0) },
     row("matmul_tiled", "matmul/tiled", &[], 256, 8192),
     row("matmul_tiled.sub", "matmul/tiled", &["sub"], 256, 8192),
     row("matmul_tiled_small", "matmul/tiled", &["small"], 64, 4096),
@@ -69,6 +76,13 @@ pub(crate) const ROWS: &[Row] = &[
     row("matmul_matvec_kn.sub", "matmul/matvec_kn", &["sub"], 128, 4096),
     Row { workgroup_size: [8, 8, 1], ..row("linear_direct", "matmul/direct", &["epilogue"], 64, 0) },
     Row { workgroup_size: [8, 8, 1], ..row("linear_direct.sub", "matmul/direct", &["epilogue", "sub"], 64, 0) },
+    row("linear_columns", "matmul/columns", &["epilogue"], 8, 0),
+    row("linear_columns.sub", "matmul/columns", &["epilogue", "sub"], 8, 0),
+    Row { subgroups: true, ..row("linear_columns_subgroups", "matmul/columns", &["epilogue", "subgroups"], 8, 0) },
+    Row {
+        subgroups: true,
+        ..row("linear_columns_subgroups.sub", "matmul/columns", &["epilogue", "subgroups", "sub"], 8, 0)
+    },
     row("linear_tiled", "matmul/tiled", &["epilogue"], 256, 8192),
     row("linear_tiled.sub", "matmul/tiled", &["epilogue", "sub"], 256, 8192),
     row("linear_tiled_small", "matmul/tiled", &["small", "epilogue"], 64, 4096),
@@ -79,6 +93,13 @@ pub(crate) const ROWS: &[Row] = &[
     row("linear_matvec_nk_wide.sub", "matmul/matvec_nk", &["wide", "epilogue", "sub"], 64, 4096),
     row("linear_matvec_kn", "matmul/matvec_kn", &["epilogue"], 128, 4096),
     row("linear_matvec_kn.sub", "matmul/matvec_kn", &["epilogue", "sub"], 128, 4096),
+    row("blocks_columns", "quant/columns", &["epilogue"], 8, 0),
+    row("blocks_columns.sub", "quant/columns", &["epilogue", "sub"], 8, 0),
+    Row { subgroups: true, ..row("blocks_columns_subgroups", "quant/columns", &["epilogue", "subgroups"], 8, 0) },
+    Row {
+        subgroups: true,
+        ..row("blocks_columns_subgroups.sub", "quant/columns", &["epilogue", "subgroups", "sub"], 8, 0)
+    },
     row("blocks_matvec", "quant/matvec", &["epilogue"], 64, 4096),
     row("blocks_matvec.sub", "quant/matvec", &["epilogue", "sub"], 64, 4096),
     row("blocks_matvec_wide", "quant/matvec", &["epilogue", "wide"], 64, 4096),
@@ -208,8 +229,34 @@ pub(crate) const ROWS: &[Row] = &[
     row("attention_4", "attention/flash", &["rows4"], 64, 5392),
     row("attention_4.sub", "attention/flash", &["rows4", "sub"], 64, 5392),
     row("attention_split", "attention/flash", &["rows4", "split"], 64, 5392),
+    Row { subgroups: true, ..row("attention_subgroups_16", "attention/flash", &["rows16", "subgroups"], 256, 12560) },
+    Row {
+        subgroups: true,
+        ..row("attention_subgroups_16.sub", "attention/flash", &["rows16", "subgroups", "sub"], 256, 12560)
+    },
+    Row { subgroups: true, ..row("attention_subgroups_8", "attention/flash", &["rows8", "subgroups"], 128, 10512) },
+    Row {
+        subgroups: true,
+        ..row("attention_subgroups_8.sub", "attention/flash", &["rows8", "subgroups", "sub"], 128, 10512)
+    },
+    Row { subgroups: true, ..row("attention_subgroups_4", "attention/flash", &["rows4", "subgroups"], 64, 5392) },
+    Row {
+        subgroups: true,
+        ..row("attention_subgroups_4.sub", "attention/flash", &["rows4", "subgroups", "sub"], 64, 5392)
+    },
+    Row {
+        subgroups: true,
+        ..row("attention_subgroups_split", "attention/flash", &["rows4", "split", "subgroups"], 64, 5392)
+    },
     row("attention_combine", "attention/combine", &[], 64, 0),
     row("attention_combine.sub", "attention/combine", &["sub"], 64, 0),
+    Row { subgroups: true, matrix_units: true, ..row("probe_matrix", "probe/matrix", &[], 256, 2048) },
+    Row {
+        f16: true,
+        subgroups: true,
+        matrix_units: true,
+        ..row("probe_matrix_f16", "probe/matrix", &["half"], 256, 1024)
+    },
     row("probe_read", "probe/memory", &["read"], 256, 0),
     row("probe_read_scalar", "probe/memory", &["read", "scalar"], 256, 0),
     row("probe_copy", "probe/memory", &["copy"], 256, 0),

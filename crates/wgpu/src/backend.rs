@@ -35,6 +35,9 @@ pub struct WgpuBackend {
     pub(crate) memory: Arc<Memory>,
     pub(crate) staging: Arc<Staging>,
     pub(crate) pipelines: Pipelines,
+    /// Opened by the probe that measures them.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) matrix_units: crate::probe::MatrixUnits,
     plans: AtomicU64,
     submissions: AtomicU64,
     dispatches: AtomicU64,
@@ -85,6 +88,8 @@ impl WgpuBackend {
                 disk,
             )?,
             gpu,
+            #[cfg(not(target_family = "wasm"))]
+            matrix_units: crate::probe::MatrixUnits::of(adapter, summary, options),
             plans: AtomicU64::new(0),
             submissions: AtomicU64::new(0),
             dispatches: AtomicU64::new(0),

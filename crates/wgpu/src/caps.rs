@@ -25,6 +25,8 @@ pub(crate) struct Caps {
     pub(crate) f16: bool,
     /// Smallest and largest subgroup size, where subgroup operations are in use.
     pub(crate) subgroups: Option<(u32, u32)>,
+    /// Matrix units, of any of the shapes that the shaders use.
+    pub(crate) matrix_units: bool,
     /// Rounds that all loops of an invocation together may make in one launch.
     pub(crate) loop_rounds: u64,
     /// An implementation on the processor: a few workgroups fill it.
@@ -36,6 +38,8 @@ pub(crate) struct Caps {
 impl Caps {
     /// Whether a shader with these requirements may be used.
     pub(crate) fn meets(&self, requires: Requires) -> bool {
-        (!requires.f16 || self.f16) && (!requires.subgroups || self.subgroups.is_some())
+        (!requires.f16 || self.f16)
+            && (!requires.subgroups || self.subgroups.is_some())
+            && (!requires.matrix_units || self.matrix_units)
     }
 }

@@ -18,12 +18,18 @@ const WANTED: [(wgpu::Features, &str); 4] = [
     (wgpu::Features::PIPELINE_CACHE, "pipeline-cache"),
 ];
 
-/// Names of the optional features that a device with `options` is asked for.
+/// Matrix units, for devices that are asked for them.
+const MATRIX_UNITS: (wgpu::Features, &str) = (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "cooperative-matrix");
+
+/// The optional features that a device with `options` is asked for.
+fn wanted(options: &WgpuOptions) -> impl Iterator<Item = (wgpu::Features, &'static str)> {
+    let plain = WANTED.into_iter().filter(|_| !options.default_limits);
+    plain.chain(options.matrix_units.then_some(MATRIX_UNITS))
+}
+
+/// Their names.
 pub(crate) fn wanted_features(options: &WgpuOptions) -> Vec<String> {
-    if options.default_limits {
-        return Vec::new();
-    }
-    WANTED.iter().map(|(_, name)| (*name).to_owned()).collect()
+    wanted(options).map(|(_, name)| name.to_owned()).collect()
 }
 
 /// A wgpu device with its queue.
@@ -49,17 +55,22 @@ impl Gpu {
     /// Opens `adapter` with its own limits and the features in use, or with the limits that every
     /// implementation has.
     pub(crate) async fn open(adapter: &wgpu::Adapter, label: String, options: &WgpuOptions) -> Result<Gpu> {
-        let (limits, features) = if options.default_limits {
-            (wgpu::Limits::default().or_worse_values_from(&adapter.limits()), wgpu::Features::empty())
-        } else {
-            let wanted = WANTED.iter().fold(wgpu::Features::empty(), |all, (feature, _)| all | *feature);
-            (adapter.limits(), adapter.features() & wanted)
+        let limits = match options.default_limits {
+            true => wgpu::Limits::default().or_worse_values_from(&adapter.limits()),
+            false => adapter.limits(),
         };
+        let wanted = wanted(options).fold(wgpu::Features::empty(), |all, (feature, _)| all | feature);
+        let features = adapter.features() & wanted;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("unisono"),
             required_features: features,
             required_limits: limits,
             memory_hints: wgpu::MemoryHints::Performance,
+            experimental_features: match options.matrix_units {
+                // SAFETY: whoever asks for matrix units accepts that wgpu may have faults there.
+                true => unsafe { wgpu::ExperimentalFeatures::enabled() },
+                false => wgpu::ExperimentalFeatures::disabled(),
+            },
             ..wgpu::DeviceDescriptor::default()
         };
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| {
@@ -81,7 +92,7 @@ impl Gpu {
 
     /// Names of the optional features in use.
     pub(crate) fn feature_names(&self) -> Vec<String> {
-        let used = WANTED.iter().filter(|(feature, _)| self.features.contains(*feature));
+        let used = WANTED.iter().chain([&MATRIX_UNITS]).filter(|(feature, _)| self.features.contains(*feature));
         used.map(|(_, name)| (*name).to_owned()).collect()
     }
 

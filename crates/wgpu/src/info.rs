@@ -28,6 +28,7 @@ pub(crate) fn caps(gpu: &Gpu, adapter: &wgpu::AdapterInfo, software: bool, optio
         min_storage_buffer_offset_alignment: limits.min_storage_buffer_offset_alignment,
         f16: gpu.features.contains(wgpu::Features::SHADER_F16),
         subgroups: sizes.filter(|_| gpu.features.contains(wgpu::Features::SUBGROUP)),
+        matrix_units: gpu.features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
         loop_rounds: Profile::loop_rounds(software),
         software,
         profile,

@@ -29,6 +29,9 @@ pub struct WgpuOptions {
     pub default_limits: bool,
     /// Keeps compiled pipelines on disk where the driver allows it.
     pub disk_cache: bool,
+    /// Asks for matrix units where the adapter has them, which wgpu calls experimental. No kernel uses
+    /// them; the probes of ceilings open a device of their own with them.
+    pub matrix_units: bool,
     /// Shader texts in place of the crate's own.
     pub replaced: Option<ReplacedShaders>,
 }
@@ -41,6 +44,7 @@ impl Default for WgpuOptions {
             poison: false,
             default_limits: false,
             disk_cache: true,
+            matrix_units: false,
             replaced: None,
         }
     }
@@ -85,6 +89,7 @@ mod tests {
             poison: true,
             default_limits: true,
             disk_cache: false,
+            matrix_units: false,
             replaced: None,
         };
         assert_eq!(options, expected);

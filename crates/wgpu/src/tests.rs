@@ -135,7 +135,7 @@ fn every_profile_has_valid_kernels_with_and_without_optional_features() {
 const BROKEN: Variant = Variant {
     name: "test.broken",
     wgsl: "@compute @workgroup_size(1) fn main() { no_such_function(); }",
-    requires: Requires { f16: false, subgroups: false },
+    requires: Requires { f16: false, subgroups: false, matrix_units: false },
     bindings: &[Access::ReadWrite],
     constants: &[],
     workgroup_size: [1, 1, 1],

@@ -19,7 +19,8 @@ pub(crate) struct Profile {
     pub(crate) name: &'static str,
     /// Whether reductions use subgroup operations where the device has them.
     pub(crate) subgroups: bool,
-    /// Matrix products without workgroup memory first: a processor has caches, and barriers cost.
+    /// Matrix products without workgroup memory first, and elements passed between the invocations of
+    /// a subgroup: a processor has caches, while loads by invocation and barriers cost.
     pub(crate) direct_matmul: bool,
     /// Whether inner loops have constant bounds, which drivers unroll; slow to compile.
     pub(crate) unroll: bool,
@@ -29,6 +30,8 @@ pub(crate) struct Profile {
     pub(crate) matvec_rows: usize,
     /// Invocations that share one output of a matrix × vector product; a power of two up to 64.
     pub(crate) matvec_lanes: u32,
+    /// Invocations of a workgroup that takes a short row: 8 or 256.
+    pub(crate) row_lanes: u32,
     /// Rows of at least this many elements are reduced in parts, by several workgroups each.
     pub(crate) reduce_split_from: usize,
     /// Rows are split while they give fewer workgroups than this.
@@ -48,6 +51,7 @@ pub(crate) static GENERIC: Profile = Profile {
     large_tile_from: 48,
     matvec_rows: 8,
     matvec_lanes: 32,
+    row_lanes: 256,
     reduce_split_from: 16384,
     reduce_workgroups: 64,
     attention_split_keys: 256,
@@ -116,6 +120,7 @@ mod tests {
             assert_eq!(Profile::ALL.iter().filter(|q| q.name == p.name).count(), 1, "{}", p.name);
             assert!(p.matvec_lanes.is_power_of_two() && p.matvec_lanes <= 64, "{}", p.name);
             assert!(p.matvec_rows <= 8, "{}", p.name);
+            assert!([8, 256].contains(&p.row_lanes), "{}", p.name);
         }
         assert_eq!(Profile::by_name("amd").map(|p| p.name), Some("amd-rdna"));
         assert_eq!(Profile::by_name("no such"), None);

@@ -1,6 +1,7 @@
 //! Attention with a running softmax. `attention_16`, `_8` and `_4` take that many rows (queries of
 //! all heads that share a key-value head) in a workgroup; `attention_split` also splits the keys over
-//! workgroups, for the few rows of a decode step, and joins the parts in a second launch.
+//! workgroups, for the few rows of a decode step, and joins the parts in a second launch. The names with
+//! `subgroups` are the same kernels, where invocations pass on what each of them would load otherwise.
 //!
 //! The small optional operands (sinks, block table, sequences) share one binding: alone, one is
 //! bound as it lies; several are first copied side by side, so that no shader needs more storage
@@ -37,7 +38,23 @@ pub(super) fn names(desc: &OpDesc, op: &Attention, caps: &Caps) -> Vec<&'static 
         _ => vec!["attention_8", "attention_4", "attention_16"],
     };
     names.insert(if split { 0 } else { names.len() }, "attention_split");
+    // All invocations of a subgroup are of one team.
+    if caps.subgroups.is_some_and(|(_, most)| u64::from(most) <= TILE_KEYS) {
+        let at = if profile.direct_matmul { 0 } else { names.len() };
+        let passing: Vec<_> = names.iter().map(|name| with_subgroups(name)).collect();
+        names.splice(at..at, passing);
+    }
     names
+}
+
+/// The kernel that passes elements between the invocations of a subgroup.
+fn with_subgroups(name: &str) -> &'static str {
+    match name {
+        "attention_16" => "attention_subgroups_16",
+        "attention_8" => "attention_subgroups_8",
+        "attention_4" => "attention_subgroups_4",
+        _ => "attention_subgroups_split",
+    }
 }
 
 /// An operand of the shared binding: its first word there, and its strides.
@@ -79,8 +96,8 @@ pub(super) fn build(b: &mut Builder<'_>, name: &str, op: &Attention) -> Result<(
     let (q, k, v, y) = (&b.input(0).desc, &b.input(1).desc, &b.input(2).desc, &b.output(0).desc);
     let (kv_heads, rows, head_dim, v_dim) = (k.shape[1], k.shape[2], q.shape[3], v.shape[3]);
     let (rows_per_tile, most) = match name {
-        "attention_16" => (16, 128),
-        "attention_8" => (8, 256),
+        "attention_16" | "attention_subgroups_16" => (16, 128),
+        "attention_8" | "attention_subgroups_8" => (8, 256),
         _ => (4, 256),
     };
     if head_dim > most || v_dim > 256 {
@@ -226,7 +243,7 @@ impl Plan<'_> {
         let (batch, kv_heads, tokens) = (piece.sizes[0], piece.sizes[1], piece.sizes[2]);
         let rows = tokens * self.group;
         let tiles = batch * kv_heads * rows.div_ceil(self.rows_per_tile);
-        let split = self.name == "attention_split";
+        let split = self.name.ends_with("split");
         let (splits, split_keys) = if split { self.parts(b, tiles) } else { (1, u64::from(u32::MAX >> 1)) };
         let y_dtype = b.output(0).desc.dtype;
         let kernel = if split { self.name.to_owned() } else { for_output(self.name, y_dtype) };

@@ -5,6 +5,7 @@ use unisono_core::op::{Conv2d, GroupNorm, Im2Col};
 use unisono_core::{Reason, TensorDesc};
 
 use super::builder::{Builder, code, for_output, word};
+use super::rows::row_lanes;
 use super::window::{Piece, View, collapse, windows};
 
 /// Elements of a workgroup of `im2col`.
@@ -144,7 +145,10 @@ pub(super) fn group_norm(b: &mut Builder<'_>, op: &GroupNorm) -> Result<(), Reas
     let strides: Vec<Vec<u64>> = [y, x].map(|d| d.strides[2..].iter().map(|&s| s as u64).collect()).to_vec();
     let (dims, strides) = collapse(&positions, &strides);
     // Three passes over the group, the last one in units, with a loop over several dimensions.
-    let visits = (per_group as u64 * positions.iter().product::<u64>()).div_ceil(256);
+    let n = per_group as u64 * positions.iter().product::<u64>();
+    let lanes = row_lanes(n, b.caps);
+    constants.push(("GROUP", lanes as f64));
+    let visits = n.div_ceil(lanes);
     let inner = if dims.len() > 1 { 3 * dims.len() as u64 } else { 0 };
     // Drivers that run invocations side by side store the results of each in rounds of their own.
     let stores = 22;

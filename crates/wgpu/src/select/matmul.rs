@@ -2,12 +2,14 @@
 //!
 //! The kernels differ in how they reuse operands: `matmul_direct` leaves it to caches,
 //! `matmul_tiled` and `matmul_tiled_small` stage tiles in workgroup memory, `matvec_nk` and
-//! `matvec_kn` read a weight once for up to eight rows. The composite runs the same kernels with an
-//! epilogue.
+//! `matvec_kn` read a weight once for up to eight rows, `matmul_columns` once for up to 32, with all
+//! sums in registers. The composite runs the same kernels with an epilogue.
 //!
 //! A weight in a block format has kernels of its own, which always have the epilogue:
-//! `blocks_matvec` reads each packed byte once for eight rows, `blocks_tiled` and
-//! `blocks_tiled_small` decode tiles into workgroup memory. None writes the decoded weight anywhere.
+//! `blocks_matvec` reads each packed byte once for eight rows and `blocks_columns` once for 32,
+//! `blocks_tiled` and `blocks_tiled_small` decode tiles into workgroup memory. None writes the decoded
+//! weight anywhere. In the kernels with `subgroups` in their names each invocation loads another
+//! element of a and passes it on.
 
 use unisono_core::op::{Activation, Linear};
 use unisono_core::{DType, Op, OpDesc, Reason};
@@ -20,6 +22,12 @@ use crate::caps::Caps;
 /// The most rows that the matrix × vector kernels take.
 const MATVEC_ROWS: usize = 8;
 
+/// The most rows of a tile of the kernels called `columns`, its columns, and the invocations that share
+/// them. Their variants with subgroups take subgroups of 4 or of all of these.
+const COLUMN_ROWS: usize = 32;
+const COLUMNS: u64 = 32;
+const COLUMN_LANES: u32 = 8;
+
 /// The most steps of k in one launch of a kernel whose invocations walk all of k. Some drivers end
 /// a loop after 65,535 rounds (all loops of an invocation together) without a word.
 const MOST_STEPS: u64 = 32768;
@@ -30,13 +38,18 @@ pub(super) fn names(desc: &OpDesc, caps: &Caps) -> Vec<&'static str> {
     let r = a.rank();
     let (m, k, n) = (a.shape[r - 2], a.shape[r - 1], w.shape[r - 1]);
     let profile = caps.profile;
+    let passed_on = caps.subgroups.is_some_and(|(least, most)| least == most && [4, COLUMN_LANES].contains(&most));
     if w.dtype.is_block() {
-        return match (m <= profile.matvec_rows || profile.direct_matmul, m.min(n) >= profile.large_tile_from) {
+        let mut names = match (m <= profile.matvec_rows || profile.direct_matmul, m.min(n) >= profile.large_tile_from) {
             (true, true) => vec!["blocks_matvec", "blocks_tiled", "blocks_tiled_small"],
             (true, false) => vec!["blocks_matvec", "blocks_tiled_small", "blocks_tiled"],
             (false, true) => vec!["blocks_tiled", "blocks_tiled_small", "blocks_matvec"],
             (false, false) => vec!["blocks_tiled_small", "blocks_tiled", "blocks_matvec"],
         };
+        if profile.direct_matmul {
+            names.insert(0, if passed_on { "blocks_columns_subgroups" } else { "blocks_columns" });
+        }
+        return names;
     }
     let mut names = if profile.direct_matmul {
         vec!["matmul_direct", "matmul_tiled", "matmul_tiled_small"]
@@ -57,6 +70,12 @@ pub(super) fn names(desc: &OpDesc, caps: &Caps) -> Vec<&'static str> {
         if k <= 1 && names[0] == "matvec_kn" {
             names.swap(0, 1);
         }
+    }
+    if profile.direct_matmul {
+        // One row of f32 stays with the kernel that loads vectors along k: here a load has one element.
+        let one_row = m == 1 && w.dtype == DType::F32 && names[0] == "matvec_nk";
+        let at = if n >= COLUMNS as usize / 2 && !one_row { 0 } else { names.len() };
+        names.insert(at, if passed_on { "matmul_columns_subgroups" } else { "matmul_columns" });
     }
     names
 }
@@ -131,7 +150,12 @@ fn product(b: &Builder<'_>, name: &str, linear: Option<Linear>, k: u64) -> Resul
     };
     let sizes: Vec<u64> = y.shape.iter().map(|&n| n as u64).collect();
     let m = a.shape[r - 2];
+    let rows = m.next_power_of_two();
     let (base, tile) = match name {
+        "matmul_columns" | "blocks_columns" => ("columns", (rows.min(COLUMN_ROWS) as u64, COLUMNS)),
+        "matmul_columns_subgroups" | "blocks_columns_subgroups" => {
+            ("columns_subgroups", (rows.min(COLUMN_ROWS) as u64, COLUMNS))
+        }
         "matmul_direct" => ("direct", (32, 32)),
         "matmul_tiled" => ("tiled", (64, 64)),
         "matmul_tiled_small" => ("tiled_small", (32, 32)),
@@ -149,7 +173,11 @@ fn product(b: &Builder<'_>, name: &str, linear: Option<Linear>, k: u64) -> Resul
         return Err(Reason::Limit(format!("{name} takes up to {MATVEC_ROWS} rows")));
     }
     // With blocks, fewer pipelines count more than rows that are computed twice.
-    let rows = if w.dtype.is_block() { m.next_power_of_two() } else { m }.clamp(1, MATVEC_ROWS);
+    let rows = match base.starts_with("columns") {
+        true => rows.min(COLUMN_ROWS),
+        false if w.dtype.is_block() => rows.min(MATVEC_ROWS),
+        false => m.min(MATVEC_ROWS),
+    };
     let mut constants = vec![
         ("Y", code(y.dtype)),
         ("A", code(a.dtype)),
@@ -157,8 +185,9 @@ fn product(b: &Builder<'_>, name: &str, linear: Option<Linear>, k: u64) -> Resul
         ("A_ALONG_K", f64::from(u8::from(a.strides[r - 1] == 1))),
         ("B_ALONG_K", f64::from(u8::from(w.strides[r - 2] == 1 && w.strides[r - 1] != 1))),
         ("UNROLL", f64::from(u8::from(b.caps.profile.unroll))),
-        ("M", rows as f64),
+        ("M", rows.max(1) as f64),
         ("LANES", f64::from(b.caps.profile.matvec_lanes)),
+        ("SIZE", f64::from(b.caps.subgroups.map_or(0, |(_, most)| most))),
     ];
     constants.extend(block_constants(w.dtype));
     let (mut bias, mut residual) = (None, None);
@@ -300,24 +329,25 @@ impl Product {
             Some(base) => self.variant.replacen(base, &format!("{base}_wide"), 1),
             None => self.variant.clone(),
         };
-        let constants: Vec<_> = self
-            .constants
-            .iter()
-            .map(|&(name, value)| if name == "Y" { (name, code(self.y.dtype)) } else { (name, value) })
-            .collect();
+        let pairs = k > 0 && self.b.dtype.block_bytes() == 2 && self.b_k == 1;
+        let pairs = pairs && whole(&self.b, 2, [k, u64::from(b_base)], piece);
+        let own = [("Y", code(self.y.dtype)), ("PAIRS", f64::from(u8::from(pairs)))];
+        let kept = self.constants.iter().filter(|(name, _)| *name != "Y");
+        let constants: Vec<_> = kept.copied().chain(own).collect();
         b.launch(&variant, &constants, bindings, params, tiles)
     }
 
     /// Whether the rows of a and the columns of b consist of whole 16-byte vectors.
     fn aligned(&self, piece: &Piece, k: u64, a_base: u32, b_base: u32) -> bool {
         let whole = |view: &View, base: u32| {
-            if view.dtype.is_block() {
-                return true;
-            }
-            let vector = u64::from(4 * view.per_word());
-            let steps = piece.sizes.iter().zip(&view.strides).filter(|&(&n, _)| n > 1).map(|(_, &s)| s);
-            [k, u64::from(base)].into_iter().chain(steps).all(|x| x.is_multiple_of(vector))
+            view.dtype.is_block() || whole(view, u64::from(4 * view.per_word()), [k, u64::from(base)], piece)
         };
         self.a_k == 1 && self.b_k == 1 && whole(&self.a, a_base) && whole(&self.b, b_base)
     }
+}
+
+/// Whether the starts of all rows of an operand, and `more`, are multiples of `unit` elements.
+fn whole(view: &View, unit: u64, more: [u64; 2], piece: &Piece) -> bool {
+    let steps = piece.sizes.iter().zip(&view.strides).filter(|&(&n, _)| n > 1).map(|(_, &s)| s);
+    more.into_iter().chain(steps).all(|x| x.is_multiple_of(unit))
 }

@@ -10,8 +10,16 @@ use crate::caps::Caps;
 
 /// Row length up to which softmax keeps its scores in workgroup memory.
 const CACHED: u64 = 2048;
-/// Invocations of a workgroup.
+/// Invocations of a workgroup, at most.
 pub(super) const GROUP: u64 = 256;
+/// Up to this row length a profile chooses the invocations of a workgroup: more elements for each of a
+/// few would be too many rounds for some drivers.
+const SHORT: u64 = 8192;
+
+/// Invocations of the workgroup that takes a row of `n` elements.
+pub(super) fn row_lanes(n: u64, caps: &Caps) -> u64 {
+    if n <= SHORT { u64::from(caps.profile.row_lanes) } else { GROUP }
+}
 
 /// A family's kernels: with subgroup operations first where the profile wants them, and without.
 pub(super) fn with_subgroups(plain: &'static str, subgroups: &'static str, caps: &Caps) -> Vec<&'static str> {
@@ -244,6 +252,10 @@ impl Rows<'_> {
             let size = dims.get(i).map_or(1, |&d| piece.sizes[d]);
             params.extend([word(size)?, step(self.z.as_ref(), dims.get(i))?, 0, 0]);
         }
-        b.launch(&kernel, &self.constants, bindings, params, rows.div_ceil(self.rows_per_group))
+        let mut constants = self.constants.clone();
+        if self.rows_per_group == 1 {
+            constants.push(("GROUP", row_lanes(self.n, b.caps) as f64));
+        }
+        b.launch(&kernel, &constants, bindings, params, rows.div_ceil(self.rows_per_group))
     }
 }

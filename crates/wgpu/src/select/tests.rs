@@ -21,6 +21,7 @@ pub(super) fn default_limits() -> Caps {
         min_storage_buffer_offset_alignment: 256,
         f16: false,
         subgroups: None,
+        matrix_units: false,
         loop_rounds: Profile::loop_rounds(true),
         software: true,
         profile: Profile::for_device(0, false, None),
@@ -251,7 +252,12 @@ fn profiles_order_candidates() {
     let (software, nvidia) = (&devices()[8], &devices()[1]);
     assert_eq!(first(&matmul(DType::F16, 1, 64, 64), nvidia), "matvec_nk");
     assert_eq!(first(&matmul(DType::F32, 512, 64, 512), nvidia), "matmul_tiled");
-    assert_eq!(first(&matmul(DType::F32, 512, 64, 512), software), "matmul_direct");
+    assert_eq!(first(&matmul(DType::F32, 512, 64, 512), software), "matmul_columns_subgroups");
+    let others = Caps { subgroups: None, ..software.clone() };
+    assert_eq!(first(&matmul(DType::F32, 512, 64, 512), &others), "matmul_columns");
+    assert_eq!(first(&matmul(DType::F32, 512, 64, 3), &others), "matmul_direct");
+    assert_eq!(first(&matmul(DType::F32, 1, 64, 512), software), "matvec_nk");
+    assert_eq!(first(&matmul(DType::F16, 1, 64, 512), software), "matmul_columns_subgroups");
     let norm = op(
         Op::RmsNorm(RmsNorm { eps: Real(1e-5), weight: true }),
         &[t(DType::F32, &[2, 8]), t(DType::F32, &[8])],

@@ -5,6 +5,8 @@
 //! compiler can know, so no work can be folded or left out. Memory is probed with elements of one
 //! and of four words, and the faster counts: a ceiling is what the device can do.
 
+mod matrix;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +19,9 @@ use crate::launch::Launch;
 use crate::memory::Block;
 use crate::pipeline::Pipeline;
 
+pub(crate) use matrix::MatrixUnits;
+use matrix::Shape;
+
 /// Invocations of a workgroup in every probe but the empty one.
 const LANES: u32 = 256;
 /// Workgroups that fill large devices, and those of a device that is a processor.
@@ -24,6 +29,8 @@ const GROUPS: u32 = 1024;
 const GROUPS_ON_SOFTWARE: u32 = 64;
 /// Rounds of a loop in one launch, far below what any driver bounds loops to.
 const LAUNCH_ROUNDS: u32 = 8192;
+/// Words of the matrices that a launch of the probe of matrix units writes; one more word follows.
+const MATRIX_WORDS: u64 = 2048;
 /// Launches of the empty kernel that one call makes at most.
 const MOST_LAUNCHES: u32 = 1 << 16;
 
@@ -39,11 +46,22 @@ struct Setup {
     work: f64,
     /// Rounds of each launch.
     launches: Vec<u32>,
+    /// The word of the first buffer where the shader leaves the number of subgroups of a workgroup, where
+    /// `work` is that of one of them in each workgroup.
+    subgroups_at: Option<u64>,
 }
 
 impl WgpuBackend {
-    /// The best of the shaders that can measure `kind`.
+    /// The probe of `kind` on the device that has what it is about.
     pub(crate) fn run_probe(&self, kind: ProbeKind, rounds: u32) -> Result<Option<ProbeRun>> {
+        match kind {
+            ProbeKind::Matrix(dtype) => self.matrix_units.run(dtype, rounds),
+            _ => self.best_of(kind, rounds),
+        }
+    }
+
+    /// The best of the shaders that can measure `kind`.
+    fn best_of(&self, kind: ProbeKind, rounds: u32) -> Result<Option<ProbeRun>> {
         let mut best: Option<ProbeRun> = None;
         for setup in self.setups(kind, rounds.max(1))? {
             let run = self.launch_probe(&setup)?;
@@ -72,7 +90,8 @@ impl WgpuBackend {
         let one = |name: &str, params: Vec<u32>, per_round: f64| -> Result<Vec<Setup>> {
             let launches = split(rounds);
             let buffers = vec![1024];
-            let setup = Setup { variant: shader(name)?, buffers, params, groups, work: per_round * lanes, launches };
+            let (variant, work) = (shader(name)?, per_round * lanes);
+            let setup = Setup { variant, buffers, params, groups, work, launches, subgroups_at: None };
             Ok(if self.caps.meets(setup.variant.requires) { vec![setup] } else { Vec::new() })
         };
         match kind {
@@ -93,10 +112,20 @@ impl WgpuBackend {
             ProbeKind::DotInt8 => one("probe_dot_int8", vec![0x0102_0304, 77, 123_456_789], 128.0),
             ProbeKind::WorkgroupMemory => one("probe_workgroup", vec![number(NEVER)], 64.0),
             ProbeKind::SubgroupAdd => one("probe_subgroup", vec![number(0.01), number(NEVER)], 4.0),
+            ProbeKind::Matrix(dtype) => {
+                let Some(shape) = Shape::of(dtype) else { return Ok(Vec::new()) };
+                // Eight products of each subgroup in a round; eight matrices and a word.
+                let work = 8.0 * shape.operations() * f64::from(groups);
+                let setups = one(shape.shader, vec![number(1.0 / 64.0)], 0.0)?.into_iter();
+                let buffers = vec![MATRIX_WORDS * 4 + 16];
+                Ok(setups
+                    .map(|s| Setup { work, buffers: buffers.clone(), subgroups_at: Some(MATRIX_WORDS), ..s })
+                    .collect())
+            }
             ProbeKind::Empty => {
                 let launches = vec![0; rounds.min(MOST_LAUNCHES) as usize];
-                let variant = shader("probe_empty")?;
-                Ok(vec![Setup { variant, buffers: vec![1024], params: Vec::new(), groups: 1, work: 1.0, launches }])
+                let (variant, buffers, params) = (shader("probe_empty")?, vec![1024], Vec::new());
+                Ok(vec![Setup { variant, buffers, params, groups: 1, work: 1.0, launches, subgroups_at: None }])
             }
             _ => Ok(Vec::new()),
         }
@@ -128,6 +157,7 @@ impl WgpuBackend {
                 groups: self.groups(),
                 work: (4 * threads * element * streams) as f64,
                 launches: split(total),
+                subgroups_at: None,
             });
         }
         Ok(setups)
@@ -194,7 +224,14 @@ impl WgpuBackend {
             Some(stamps) => (stamps.intervals(&self.gpu, &self.staging)?.iter().sum(), Clock::Device),
             None => (elapsed, Clock::Host),
         };
-        Ok(ProbeRun { work: total * setup.work, time: Duration::max(time, Duration::from_nanos(1)), clock })
+        let subgroups = match setup.subgroups_at {
+            Some(word) => {
+                let bytes = self.staging.read(blocks[0].raw(), word * 4..word * 4 + 4)?.wait()?;
+                f64::from(f32::from_le_bytes(bytes.try_into().unwrap_or_default()))
+            }
+            None => 1.0,
+        };
+        Ok(ProbeRun { work: total * setup.work * subgroups, time: Duration::max(time, Duration::from_nanos(1)), clock })
     }
 
     /// The bind group of launches of `rounds` rounds.

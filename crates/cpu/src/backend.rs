@@ -28,6 +28,8 @@ pub enum SimdLevel {
     /// The best that this processor has.
     #[default]
     Auto,
+    /// The best without AVX-512. For tests of what processors without it run.
+    NoAvx512,
     /// Only what every processor of this architecture has. For tests of the fallback.
     Portable,
 }
@@ -72,6 +74,7 @@ impl CpuBackend {
         }
         let simd = match options.simd {
             SimdLevel::Auto => Simd::detect(),
+            SimdLevel::NoAvx512 => Simd::detect().without_avx512(),
             SimdLevel::Portable => Simd::Portable,
         };
         let pool = Pool::new(threads);

@@ -5,15 +5,18 @@
 
 use std::sync::Arc;
 
-use unisono_core::{Error, ErrorKind, KernelChoice, Op, OpDesc, Reason, Result, TensorDesc};
+use unisono_core::{DType, Error, ErrorKind, KernelChoice, Op, OpDesc, Reason, Result, TensorDesc};
 
 use crate::kernels::{
     KernelFn, attention, block_move, block_rows, choose, conv, elementwise, experts, group_norm, integer, matmul,
-    movement, norm, reduce, rope, scan, small, softmax, sort,
+    movement, norm, reduce, rope, scan, small, softmax, sort, tiles,
 };
 
 /// Rows of `a` up to which reading the other operand in place beats the packed product.
 const FEW_ROWS: usize = 8;
+
+/// Steps of k from which tiles of dot products beat the packed product.
+const LONG_ENOUGH: usize = 256;
 
 /// The part of a name after the operation, and the kernel.
 type Entry = (&'static str, KernelFn);
@@ -108,18 +111,24 @@ pub(crate) fn candidates(desc: &OpDesc) -> Vec<Candidate> {
 fn products(desc: &OpDesc) -> Vec<Entry> {
     let (a, b) = (&desc.inputs[0], &desc.inputs[1]);
     let r = b.rank();
+    let m = a.shape[r - 2];
     let unit = |d: &TensorDesc, axis: usize| d.strides[axis] == 1 || d.shape[axis] <= 1;
-    let few = a.shape[r - 2] <= FEW_ROWS;
     let mut list: Vec<Entry> = vec![("gemm", matmul::product)];
+    if b.dtype.is_block() || unit(b, r - 2) {
+        // Each sum ends with a few additions across lanes, which short ones do not make good.
+        list.insert(if a.shape[r - 1] >= LONG_ENOUGH { 0 } else { 1 }, ("tiles", tiles::tiles));
+    }
     if b.dtype.is_block() {
-        list.insert(if few { 0 } else { 1 }, ("block_rows", block_rows::block_rows));
+        list.insert(if m <= FEW_ROWS / 2 { 0 } else { list.len() }, ("block_rows", block_rows::block_rows));
         return list;
     }
     if unit(b, r - 1) {
-        list.insert(if few { 0 } else { list.len() }, ("add_rows", small::add_rows));
+        list.insert(if m <= FEW_ROWS { 0 } else { list.len() }, ("add_rows", small::add_rows));
     }
     if unit(b, r - 2) {
-        list.insert(if few { 0 } else { list.len() }, ("dot_rows", small::dot_rows));
+        // Tiles read f32 in place as well, and convert what is not.
+        let few = if b.dtype == DType::F32 { 1 } else { FEW_ROWS };
+        list.insert(if m <= few { 0 } else { list.len() }, ("dot_rows", small::dot_rows));
     }
     list
 }

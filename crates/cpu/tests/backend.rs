@@ -156,8 +156,9 @@ fn supports_and_kernels_agree() {
     };
     assert_eq!(cpu.supports(&desc(1, 64, 64)), Support::Native);
     let names = |d| cpu.kernels(&d).iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!(names(desc(1, 64, 64)), ["matmul.dot_rows", "matmul.gemm"]);
-    assert_eq!(names(desc(64, 64, 64)), ["matmul.gemm", "matmul.dot_rows"]);
+    assert_eq!(names(desc(1, 64, 64)), ["matmul.dot_rows", "matmul.gemm", "matmul.tiles"]);
+    assert_eq!(names(desc(64, 64, 64)), ["matmul.gemm", "matmul.tiles", "matmul.dot_rows"]);
+    assert_eq!(names(desc(64, 256, 64)), ["matmul.tiles", "matmul.gemm", "matmul.dot_rows"]);
     let broken = OpDesc { op: Op::MatMul, inputs: vec![vector(3)], outputs: vec![vector(3)] };
     assert!(matches!(cpu.supports(&broken), Support::Unsupported(_)));
     assert!(cpu.kernels(&broken).is_empty());

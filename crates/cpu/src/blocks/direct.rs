@@ -92,9 +92,10 @@ fn low_nibbles(v: __m256i) -> __m256i {
     _mm256_and_si256(v, _mm256_set1_epi32(15))
 }
 
+/// The f16 at byte `at`.
 #[inline]
 #[target_feature(enable = "f16c")]
-fn half(block: &[u8], at: usize) -> f32 {
+pub(super) fn half(block: &[u8], at: usize) -> f32 {
     widen(u16::from_le_bytes([block[at], block[at + 1]]))
 }
 
@@ -133,7 +134,7 @@ unsafe fn q4_1(block: &[u8; 20], sums: &mut Sums) {
 /// the last four in other bytes.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn six_bits(block: &[u8]) -> ([f32; 8], [f32; 8]) {
+pub(super) fn six_bits(block: &[u8]) -> ([f32; 8], [f32; 8]) {
     let word = |at: usize| block[at..].first_chunk().map_or(0, |b| u32::from_le_bytes(*b));
     let (a, b, c) = (word(4), word(8), word(12));
     let scales = [a & 0x3f3f_3f3f, (c & 0x0f0f_0f0f) | ((a >> 6) & 0x0303_0303) << 4];

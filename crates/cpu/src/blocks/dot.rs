@@ -9,11 +9,13 @@ use unisono_core::DType;
 use super::unpack::{self, Format};
 use super::{Codes, GROUP};
 #[cfg(target_arch = "x86_64")]
-use super::{direct, x86};
+use super::{avx512, direct, x86};
 use crate::simd::Simd;
 
-/// How many vectors one pass over a row serves.
-const ROWS: usize = 4;
+/// How many vectors one call serves.
+pub(crate) const ROWS: usize = 8;
+/// How many of them share a pass over a row where registers are sixteen.
+const HALF_ROWS: usize = 4;
 /// Sums that run side by side, in elements: hides the latency of additions.
 const LANES: usize = 32;
 
@@ -86,17 +88,22 @@ pub(crate) unsafe fn decode(simd: Simd, dtype: DType, from: *const u8, to: &mut 
     let blocks = to.len() / dtype.block_elements();
     // SAFETY: the caller's promise.
     let bytes = unsafe { std::slice::from_raw_parts(from, blocks * dtype.block_bytes()) };
+    #[cfg(target_arch = "x86_64")]
+    if simd == Simd::Avx512 {
+        // SAFETY: the level exists only where the processor has AVX-512.
+        return unsafe { avx512::decode(dtype, bytes, to) };
+    }
     with_format!(dtype, F => decode_row::<F>(simd, bytes, to), {});
 }
 
 fn decode_row<F: Format>(simd: Simd, from: &[u8], to: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
-    if simd == Simd::Avx2 {
+    if simd.has_avx2() {
         #[target_feature(enable = "avx2,fma,f16c")]
         fn avx2<F: Format>(from: &[u8], to: &mut [f32]) {
             decode_body::<F, true>(from, to);
         }
-        // SAFETY: `Simd::Avx2` exists only where the processor has these features.
+        // SAFETY: levels with AVX2 exist only where the processor has these features.
         return unsafe { avx2::<F>(from, to) };
     }
     let _ = simd;
@@ -119,8 +126,8 @@ fn decode_body<F: Format, const FMA: bool>(from: &[u8], to: &mut [f32]) {
     }
 }
 
-/// The dot products of the row of blocks at `w` (`k` elements) with the `rows ≤ 4` vectors that
-/// start at `x`, `ldx` apart.
+/// The dot products of the row of blocks at `w` (`k` elements) with the `rows ≤ ROWS` vectors that
+/// start at `x`, `ldx` apart; zeros for those that are not there.
 ///
 /// # Safety
 /// The blocks and the vectors are readable.
@@ -131,37 +138,43 @@ pub(crate) unsafe fn dots(
     k: usize,
 ) -> [f32; ROWS] {
     debug_assert!(rows <= ROWS);
-    // SAFETY: the caller's promise; `Simd::Avx2` exists only where the processor has the features.
+    let mut sums = [0.0; ROWS];
+    // SAFETY: the caller's promise; a level exists only where the processor has its features.
     unsafe {
         let w = std::slice::from_raw_parts(w, k / dtype.block_elements() * dtype.block_bytes());
         #[cfg(target_arch = "x86_64")]
-        if simd == Simd::Avx2
+        if simd == Simd::Avx512 && (rows > 1 || avx512::gains_alone(dtype)) {
+            return avx512::dot_rows(dtype, w, (x, ldx, rows));
+        }
+        #[cfg(target_arch = "x86_64")]
+        if simd.has_avx2()
             && rows == 1
             && let Some(sum) = direct::dot_row(dtype, w, x)
         {
-            return widened([sum]);
+            sums[0] = sum;
+            return sums;
         }
-        with_format!(dtype, F => match rows {
-            1 => widened(dot_row::<F, 1>(simd, w, x, ldx)),
-            2 => widened(dot_row::<F, 2>(simd, w, x, ldx)),
-            3 => widened(dot_row::<F, 3>(simd, w, x, ldx)),
-            _ => dot_row::<F, 4>(simd, w, x, ldx),
-        }, [0.0; ROWS])
+        for first in (0..rows).step_by(HALF_ROWS) {
+            let x = x.add(first * ldx);
+            let to = &mut sums[first..rows.min(first + HALF_ROWS)];
+            with_format!(dtype, F => match to.len() {
+                1 => to.copy_from_slice(&dot_row::<F, 1>(simd, w, x, ldx)),
+                2 => to.copy_from_slice(&dot_row::<F, 2>(simd, w, x, ldx)),
+                3 => to.copy_from_slice(&dot_row::<F, 3>(simd, w, x, ldx)),
+                _ => to.copy_from_slice(&dot_row::<F, 4>(simd, w, x, ldx)),
+            }, {});
+        }
     }
-}
-
-/// The sums of `N` rows, with zeros for those that are not there.
-fn widened<const N: usize>(sums: [f32; N]) -> [f32; ROWS] {
-    std::array::from_fn(|r| sums.get(r).copied().unwrap_or(0.0))
+    sums
 }
 
 /// # Safety
 /// `N` vectors of as many elements as `w` has are readable from `x` on.
 unsafe fn dot_row<F: Format, const N: usize>(simd: Simd, w: &[u8], x: *const f32, ldx: usize) -> [f32; N] {
-    // SAFETY: the caller's promise; `Simd::Avx2` exists only where the processor has the features.
+    // SAFETY: the caller's promise; levels with AVX2 exist only where the processor has it.
     unsafe {
         #[cfg(target_arch = "x86_64")]
-        if simd == Simd::Avx2 {
+        if simd.has_avx2() {
             return x86::dot_row::<F, N>(w, x, ldx);
         }
         let _ = simd;

@@ -5,6 +5,8 @@
 //! of `docs/quantisation.md`.
 
 #[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
 mod direct;
 mod dot;
 mod pack;
@@ -12,7 +14,7 @@ mod unpack;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub(crate) use dot::{decode, dots};
+pub(crate) use dot::{ROWS, decode, dots};
 pub(crate) use pack::pack;
 
 /// Elements of the largest block.
@@ -58,13 +60,16 @@ mod tests {
     fn vector_code_and_plain_code_unpack_alike() {
         for dtype in DType::BLOCKS {
             let (bytes, k) = rows(dtype);
-            let [fast, plain] = [Simd::detect(), Simd::Portable].map(|simd| {
+            let decoded = |simd| {
                 let mut values = vec![0f32; 2 * k];
                 // SAFETY: there are two rows of `k` elements.
                 unsafe { decode(simd, dtype, bytes.as_ptr(), &mut values) };
                 values.into_iter().map(f32::to_bits).collect::<Vec<_>>()
-            });
-            assert_eq!(fast, plain, "{dtype}");
+            };
+            let plain = decoded(Simd::Portable);
+            for simd in Simd::all() {
+                assert_eq!(decoded(simd), plain, "{dtype} {simd:?}");
+            }
         }
     }
 
@@ -73,12 +78,12 @@ mod tests {
         for dtype in DType::BLOCKS {
             let (bytes, k) = rows(dtype);
             let row = &bytes[bytes.len() / 2..];
-            let x: Vec<f32> = (0..4 * k).map(|i| ((i * 37 % 101) as f32 - 50.0) / 32.0).collect();
+            let x: Vec<f32> = (0..ROWS * k).map(|i| ((i * 37 % 101) as f32 - 50.0) / 32.0).collect();
             let mut decoded = vec![0f32; k];
-            // SAFETY: the row has `k` elements, and so has each of the four vectors.
+            // SAFETY: the row has `k` elements, and so has each of the vectors.
             unsafe { decode(Simd::Portable, dtype, row.as_ptr(), &mut decoded) };
-            for simd in [Simd::detect(), Simd::Portable] {
-                for n in 1..=4 {
+            for simd in Simd::all() {
+                for n in 1..=ROWS {
                     // SAFETY: as above.
                     let sums = unsafe { dots(simd, (dtype, row.as_ptr()), (x.as_ptr(), k, n), k) };
                     for (r, sum) in sums.into_iter().enumerate() {

@@ -8,8 +8,6 @@ use crate::blocks;
 use crate::scratch::with_scratch;
 use crate::view::split;
 
-/// Rows of `a` that one pass over the weight serves.
-const GROUP: usize = 4;
 /// Elements of the weight that one unit of work reads.
 const UNIT: usize = 32 * 1024;
 
@@ -33,8 +31,8 @@ pub(crate) fn block_rows(launch: &Launch<'_>) {
                     results.fill(0.0);
                     for j in 0..if p.k == 0 { 0 } else { cols } {
                         let w = (p.b.dtype(), p.b.at(offsets[1] + (first + j) * b_col).cast_const());
-                        for r in (0..p.m).step_by(GROUP) {
-                            let rows = GROUP.min(p.m - r);
+                        for r in (0..p.m).step_by(blocks::ROWS) {
+                            let rows = blocks::ROWS.min(p.m - r);
                             // SAFETY: the column of `b` and the rows of `x` have `k` elements.
                             let sums = unsafe { blocks::dots(p.simd, w, (x.wrapping_add(r * ldx), ldx, rows), p.k) };
                             (0..rows).for_each(|i| results[(r + i) * width + j] = sums[i]);

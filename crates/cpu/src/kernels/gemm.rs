@@ -17,12 +17,25 @@ pub(crate) struct Block {
     pub(crate) col: usize,
 }
 
+impl Block {
+    fn transposed(self) -> Block {
+        Block { row: self.col, col: self.row, ..self }
+    }
+}
+
 /// `y = a·b`, or `y += a·b`, for `a [m, k]` and `b [k, n]`.
 ///
 /// # Safety
 /// The elements of `a` and `b` are readable, those of `y` writable by this thread alone (and
 /// initialised where they are added to), and `y` overlaps neither.
-pub(crate) unsafe fn gemm([m, n, k]: [usize; 3], a: Block, b: Block, y: Block, accumulate: bool) {
+pub(crate) unsafe fn gemm(size: [usize; 3], a: Block, b: Block, y: Block, accumulate: bool) {
+    // The library's inner kernels write columns, and go element by element through rows. A result
+    // that is stored by rows is the transposed one stored by columns: yᵀ = bᵀ·aᵀ.
+    let ([m, n, k], a, b, y) = if y.col < y.row {
+        ([size[1], size[0], size[2]], b.transposed(), a.transposed(), y.transposed())
+    } else {
+        (size, a, b, y)
+    };
     // SAFETY: the caller's promise covers every element that the library addresses; strides of a
     // valid tensor fit in isize.
     unsafe {

@@ -25,6 +25,7 @@ pub(crate) mod scan;
 pub(crate) mod small;
 pub(crate) mod softmax;
 pub(crate) mod sort;
+pub(crate) mod tiles;
 
 use unisono_core::Op;
 

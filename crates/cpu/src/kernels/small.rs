@@ -7,6 +7,8 @@ use crate::scratch::with_scratch;
 use crate::simd::dot::{self, GROUP};
 use crate::view::split;
 
+/// Rows of `a` that stay in the first cache whole.
+const FEW: usize = 4;
 /// Elements of the large operand that one unit of work reads.
 const UNIT: usize = 16 * 1024;
 
@@ -18,8 +20,8 @@ pub(crate) fn dot_rows(launch: &Launch<'_>) {
     }
     let b_col = Product::matrix_strides(p.b)[1];
     // Several rows of `a` share the first cache with the part of `b` they meet: cut the depth.
-    let depth = if p.m <= GROUP { p.k } else { 512 }.clamp(1, p.k.max(1));
-    let least = if p.m <= GROUP { GROUP } else { 16 };
+    let depth = if p.m <= FEW { p.k } else { 512 }.clamp(1, p.k.max(1));
+    let least = if p.m <= FEW { 4 } else { 16 };
     let width = (UNIT / p.k.max(1)).clamp(least, 256).min(p.n);
     let across = p.n.div_ceil(width);
     split(launch.pool, p.batch.elements() * across, width * p.k * p.m.div_ceil(2), &|units| {

@@ -42,7 +42,7 @@ struct Loops {
 fn loops(simd: Simd) -> Loops {
     match simd {
         #[cfg(target_arch = "x86_64")]
-        Simd::Avx2 => x86::LOOPS,
+        Simd::Avx512 | Simd::Avx2 => x86::LOOPS,
         Simd::Portable => portable::LOOPS,
     }
 }
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn every_probe_runs_on_every_level_and_counts_its_work() {
         let pool = Pool::new(2);
-        for simd in [Simd::detect(), Simd::Portable] {
+        for simd in Simd::all() {
             for kind in KINDS {
                 let one = run(kind, 1, &pool, simd).unwrap().unwrap();
                 let ten = run(kind, 10, &pool, simd).unwrap().unwrap();
@@ -206,7 +206,7 @@ mod tests {
     fn loops_compute_what_they_say() {
         let a: Vec<f32> = (0..128).map(|i| i as f32).collect();
         let b: Vec<f32> = (0..128).map(|i| (2 * i) as f32).collect();
-        for simd in [Simd::detect(), Simd::Portable] {
+        for simd in Simd::all() {
             let loops = loops(simd);
             assert_eq!((loops.read)(&a, 3), 3.0 * (127 * 64) as f32);
             let mut y = vec![0.0; 128];

@@ -15,7 +15,7 @@ const UNROLL: usize = 4;
 const SUMS: usize = 4;
 
 pub(super) const LOOPS: Loops = Loops {
-    // SAFETY (of every call here): `Simd::Avx2` exists only where the processor has the features.
+    // SAFETY (of every call here): levels with AVX2 exist only where the processor has the features.
     // SAFETY: see above.
     fma: (|rounds| unsafe { fma(rounds) }, (CHAINS * UNROLL * 8 * 2) as u32),
     // SAFETY: see above.

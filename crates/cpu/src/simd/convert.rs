@@ -165,8 +165,8 @@ simd_fn! {
 
 fn from_f16(simd: Simd, from: &[u16], to: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
-    if simd == Simd::Avx2 {
-        // SAFETY: `Simd::Avx2` exists only where the processor has these features.
+    if simd.has_avx2() {
+        // SAFETY: levels with AVX2 exist only where the processor has these features.
         return unsafe { x86::from_f16(from, to) };
     }
     let _ = simd;
@@ -175,8 +175,8 @@ fn from_f16(simd: Simd, from: &[u16], to: &mut [f32]) {
 
 fn to_f16(simd: Simd, from: &[f32], to: &mut [u16]) {
     #[cfg(target_arch = "x86_64")]
-    if simd == Simd::Avx2 {
-        // SAFETY: `Simd::Avx2` exists only where the processor has these features.
+    if simd.has_avx2() {
+        // SAFETY: levels with AVX2 exist only where the processor has these features.
         return unsafe { x86::to_f16(from, to) };
     }
     let _ = simd;
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn sixteen_bit_patterns_survive_the_way_through_f32() {
         let all: Vec<u16> = (0..=u16::MAX).collect();
-        for simd in [Simd::detect(), Simd::Portable] {
+        for simd in Simd::all() {
             for dtype in [DType::F16, DType::BF16] {
                 let run = Run { ptr: all.as_ptr().cast_mut().cast(), dtype, stride: 1 };
                 let mut wide = vec![0f32; all.len()];
@@ -260,7 +260,7 @@ mod tests {
     fn stores_round_to_nearest_even_and_overflow_to_infinity() {
         let values =
             [65504.0, 65519.9, 65520.0, -70000.0, 1.0 + 1.0 / 2048.0, 1.0 + 3.0 / 2048.0, 2f32.powi(-25), 6e-8];
-        for simd in [Simd::detect(), Simd::Portable] {
+        for simd in Simd::all() {
             for stride in [1, 3] {
                 let mut half = vec![0u16; 64];
                 // SAFETY: eight elements with stride 3 reach element 21 of 64.

@@ -3,7 +3,8 @@
 //! Most loops are written once, in plain Rust that compilers vectorise (no branches, explicit
 //! lanes for sums), and compiled twice: with AVX2, FMA and F16C, and with whatever the target
 //! guarantees (SSE2, NEON, WebAssembly SIMD, nothing). [`simd_fn`] builds that pair. Only the dot
-//! products and the conversions to and from `f16` use intrinsics.
+//! products and the conversions to and from `f16` use intrinsics. AVX-512 is for those dot products
+//! that its registers speed up; other loops run as for AVX2, at the same speed.
 
 pub(crate) mod convert;
 pub(crate) mod dot;
@@ -14,7 +15,12 @@ pub(crate) mod reduce;
 /// Which vector code to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Simd {
-    /// AVX2, FMA and F16C. Only [`Simd::detect`] gives it, after it saw all three.
+    /// AVX-512, with all that [`Simd::Avx2`] stands for. Only [`Simd::detect`] gives it, after it saw
+    /// them.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// AVX2, FMA and F16C. Only [`Simd::detect`] and [`Simd::without_avx512`] give it, after the former saw
+    /// all three.
     #[cfg(target_arch = "x86_64")]
     Avx2,
     /// What every processor of the target architecture has.
@@ -29,14 +35,40 @@ impl Simd {
             && std::arch::is_x86_feature_detected!("fma")
             && std::arch::is_x86_feature_detected!("f16c")
         {
-            return Simd::Avx2;
+            return if std::arch::is_x86_feature_detected!("avx512f") { Simd::Avx512 } else { Simd::Avx2 };
         }
         Simd::Portable
+    }
+
+    /// Every level of this processor, the best first.
+    #[cfg(test)]
+    pub(crate) fn all() -> Vec<Simd> {
+        let mut all = vec![Simd::detect(), Simd::detect().without_avx512(), Simd::Portable];
+        all.dedup();
+        all
+    }
+
+    /// This level, or the next one below where it is that of AVX-512.
+    pub(crate) fn without_avx512(self) -> Simd {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 => Simd::Avx2,
+            other => other,
+        }
+    }
+
+    /// Whether AVX2, FMA and F16C may be used.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(crate) fn has_avx2(self) -> bool {
+        matches!(self, Simd::Avx512 | Simd::Avx2)
     }
 
     /// The instruction sets in use, for the device's description.
     pub(crate) fn features(self) -> &'static [&'static str] {
         match self {
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 => &["avx512f", "avx2", "fma", "f16c"],
             #[cfg(target_arch = "x86_64")]
             Simd::Avx2 => &["avx2", "fma", "f16c"],
             Simd::Portable => &["portable"],
@@ -52,12 +84,12 @@ macro_rules! simd_fn {
         $(#[$doc])*
         $vis fn $name(simd: $crate::simd::Simd, $($arg: $ty),*) $(-> $ret)? {
             #[cfg(target_arch = "x86_64")]
-            if simd == $crate::simd::Simd::Avx2 {
+            if simd.has_avx2() {
                 #[target_feature(enable = "avx2,fma,f16c")]
                 fn avx2($($arg: $ty),*) $(-> $ret)? {
                     $body::<true>($($arg),*)
                 }
-                // SAFETY: `Simd::Avx2` exists only where the processor has these features.
+                // SAFETY: levels with AVX2 exist only where the processor has these features.
                 return unsafe { avx2($($arg),*) };
             }
             let _ = simd;

@@ -145,7 +145,8 @@ impl Host {
 /// Every combination of vector code and thread count.
 pub(crate) fn backends() -> Vec<Arc<CpuBackend>> {
     let open = |simd, threads| CpuBackend::with_options(CpuOptions { threads: Some(threads), simd }).unwrap();
-    vec![open(SimdLevel::Auto, 1), open(SimdLevel::Auto, 2), open(SimdLevel::Portable, 2)]
+    let levels = [SimdLevel::NoAvx512, SimdLevel::Portable].map(|simd| open(simd, 2));
+    [open(SimdLevel::Auto, 1), open(SimdLevel::Auto, 2)].into_iter().chain(levels).collect()
 }
 
 /// Runs one operation on a named kernel. Bytes around and between the outputs' elements must stay

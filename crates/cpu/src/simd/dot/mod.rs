@@ -4,13 +4,30 @@
 //! of a weight is used once. These two kernels read the matrix in place, in `f32`, `f16` or
 //! `bf16`: [`dots`] where the summed dimension is contiguous, [`add_rows`] where the other one is.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
+use std::cell::Cell;
+
 use unisono_core::DType;
 
 use super::Simd;
 use super::convert::Run;
 
 /// How many vectors one pass over the matrix serves.
-pub(crate) const GROUP: usize = 4;
+pub(crate) const GROUP: usize = 8;
+/// How many of them share registers, where those are sixteen.
+const HALF_GROUP: usize = 4;
+
+/// The types of stored elements.
+#[cfg(target_arch = "x86_64")]
+const F32: u8 = 0;
+#[cfg(target_arch = "x86_64")]
+const F16: u8 = 1;
+#[cfg(target_arch = "x86_64")]
+const BF16: u8 = 2;
 
 /// `Σᵢ x[r·ldx + i]·w[j·ldw + i]` for the `rows ≤ GROUP` vectors that start at `x` and the
 /// `cols ≤ 2` that start at `w`, as `[j][r]`.
@@ -24,19 +41,133 @@ pub(crate) unsafe fn dots(
     k: usize,
 ) -> [[f32; GROUP]; 2] {
     debug_assert!(w.stride == 1 && rows <= GROUP && cols <= 2);
-    // SAFETY: the caller's promise; `Simd::Avx2` exists only where the processor has the features.
+    let mut sums = [[0.0; GROUP]; 2];
+    // SAFETY: the caller's promise; a level exists only where the processor has its features.
     unsafe {
         #[cfg(target_arch = "x86_64")]
-        if simd == Simd::Avx2 {
+        if simd == Simd::Avx512 {
             return match w.dtype {
-                DType::F16 => x86::dots::<{ x86::F16 }>((w.ptr, ldw, cols), (x, ldx, rows), k),
-                DType::BF16 => x86::dots::<{ x86::BF16 }>((w.ptr, ldw, cols), (x, ldx, rows), k),
-                _ => x86::dots::<{ x86::F32 }>((w.ptr, ldw, cols), (x, ldx, rows), k),
+                DType::F16 => avx512::dots::<F16>((w.ptr, ldw, cols), (x, ldx, rows), k),
+                DType::BF16 => avx512::dots::<BF16>((w.ptr, ldw, cols), (x, ldx, rows), k),
+                _ => avx512::dots::<F32>((w.ptr, ldw, cols), (x, ldx, rows), k),
             };
         }
-        let second = if cols > 1 { portable_dot_row(simd, w.skip(ldw), x, ldx, rows, k) } else { [0.0; GROUP] };
+        for first in (0..rows).step_by(HALF_GROUP) {
+            let x = (x.add(first * ldx), ldx, HALF_GROUP.min(rows - first));
+            let some = few_dots(simd, (w, ldw, cols), x, k);
+            for (sums, some) in sums.iter_mut().zip(&some) {
+                sums[first..first + HALF_GROUP].copy_from_slice(some);
+            }
+        }
+    }
+    sums
+}
+
+/// [`dots`] for up to [`HALF_GROUP`] vectors.
+///
+/// # Safety
+/// As [`dots`].
+unsafe fn few_dots(
+    simd: Simd,
+    (w, ldw, cols): (Run, usize, usize),
+    (x, ldx, rows): (*const f32, usize, usize),
+    k: usize,
+) -> [[f32; HALF_GROUP]; 2] {
+    // SAFETY: the caller's promise; a level exists only where the processor has its features.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        if simd.has_avx2() {
+            return match w.dtype {
+                DType::F16 => avx2::dots::<F16>((w.ptr, ldw, cols), (x, ldx, rows), k),
+                DType::BF16 => avx2::dots::<BF16>((w.ptr, ldw, cols), (x, ldx, rows), k),
+                _ => avx2::dots::<F32>((w.ptr, ldw, cols), (x, ldx, rows), k),
+            };
+        }
+        let second = if cols > 1 { portable_dot_row(simd, w.skip(ldw), x, ldx, rows, k) } else { [0.0; HALF_GROUP] };
         [portable_dot_row(simd, w, x, ldx, rows, k), second]
     }
+}
+
+/// Columns of a tile.
+pub(crate) const TILE_COLS: usize = 4;
+
+/// Where a tile adds its sums: row `r`, column `c` at `r·ld + c`.
+#[derive(Clone, Copy)]
+struct Sums<'a> {
+    to: &'a [Cell<f32>],
+    ld: usize,
+    cols: usize,
+}
+
+impl Sums<'_> {
+    /// Adds to the columns of row `r` that there are.
+    #[inline(always)]
+    fn add(self, r: usize, sums: [f32; TILE_COLS]) {
+        let row = &self.to[r * self.ld..][..self.cols];
+        row.iter().zip(sums).for_each(|(to, sum)| to.set(to.get() + sum));
+    }
+}
+
+/// `y[r·ldy + c] += Σᵢ x[r·ldx + i]·w[c][i]` for any number of `rows` and `cols ≤ TILE_COLS` columns:
+/// sums in registers, nothing packed, since both operands lie along the summed dimension.
+///
+/// # Safety
+/// Each of the first `cols` pointers of `w` and each of the `rows` vectors of `x` has `k` readable
+/// elements.
+pub(crate) unsafe fn tile(
+    simd: Simd,
+    (mut w, cols): ([*const f32; TILE_COLS], usize),
+    (x, ldx, rows): (*const f32, usize, usize),
+    k: usize,
+    (y, ldy): (&mut [f32], usize),
+) {
+    debug_assert!((1..=TILE_COLS).contains(&cols) && (rows == 0 || y.len() >= (rows - 1) * ldy + cols));
+    // Columns that are not there repeat the last one; their sums are not stored.
+    (cols..TILE_COLS).for_each(|c| w[c] = w[cols - 1]);
+    let most = match simd {
+        #[cfg(target_arch = "x86_64")]
+        Simd::Avx512 => 6,
+        _ => 3,
+    };
+    let y = Cell::from_mut(y).as_slice_of_cells();
+    let groups = rows.div_ceil(most);
+    for group in 0..groups {
+        // As even as can be: a tile of few rows loads more for each product.
+        let (first, end) = (group * rows / groups, (group + 1) * rows / groups);
+        let to = &y[first * ldy..(end - 1) * ldy + cols];
+        let (x, y) = ((x.wrapping_add(first * ldx), ldx, end - first), Sums { to, ld: ldy, cols });
+        // SAFETY: the caller's promise; a level exists only where the processor has its features.
+        unsafe {
+            #[cfg(target_arch = "x86_64")]
+            match simd {
+                Simd::Avx512 => avx512::tile(w, x, k, y),
+                Simd::Avx2 => avx2::tile(w, x, k, y),
+                Simd::Portable => portable_tile(w, x, k, y),
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            portable_tile(w, x, k, y);
+        }
+    }
+}
+
+/// # Safety
+/// As [`tile`].
+unsafe fn portable_tile(w: [*const f32; TILE_COLS], (x, ldx, rows): (*const f32, usize, usize), k: usize, y: Sums<'_>) {
+    for r in 0..rows {
+        // SAFETY: each has `k` elements.
+        let x = unsafe { std::slice::from_raw_parts(x.add(r * ldx), k) };
+        // SAFETY: as above.
+        y.add(r, w.map(|w| lane_sums(unsafe { std::slice::from_raw_parts(w, k) }, x)));
+    }
+}
+
+/// The dot product of two vectors, in lanes that compilers turn into vector code.
+fn lane_sums(w: &[f32], x: &[f32]) -> f32 {
+    let mut lanes = [0f32; 2 * LANES];
+    for (w, x) in w.chunks(lanes.len()).zip(x.chunks(lanes.len())) {
+        lanes.iter_mut().zip(w.iter().zip(x)).for_each(|(lane, (w, x))| *lane += w * x);
+    }
+    lanes.iter().sum()
 }
 
 /// `y[c] += Σⱼ p[j]·v[j][c]` over the rows `j` of a matrix whose rows are `ld` elements apart.
@@ -45,14 +176,14 @@ pub(crate) unsafe fn dots(
 /// `v` has stride 1; `p.len()` rows of `y.len()` elements are readable from it.
 pub(crate) unsafe fn add_rows(simd: Simd, p: &[f32], v: Run, ld: usize, y: &mut [f32]) {
     debug_assert!(v.stride == 1);
-    // SAFETY: the caller's promise; `Simd::Avx2` exists only where the processor has the features.
+    // SAFETY: the caller's promise; a level exists only where the processor has its features.
     unsafe {
         #[cfg(target_arch = "x86_64")]
-        if simd == Simd::Avx2 {
+        if simd.has_avx2() {
             return match v.dtype {
-                DType::F16 => x86::add_rows::<{ x86::F16 }>(p, v.ptr, ld, y),
-                DType::BF16 => x86::add_rows::<{ x86::BF16 }>(p, v.ptr, ld, y),
-                _ => x86::add_rows::<{ x86::F32 }>(p, v.ptr, ld, y),
+                DType::F16 => avx2::add_rows::<F16>(p, v.ptr, ld, y),
+                DType::BF16 => avx2::add_rows::<BF16>(p, v.ptr, ld, y),
+                _ => avx2::add_rows::<F32>(p, v.ptr, ld, y),
             };
         }
         portable_add_rows(simd, p, v, ld, y);
@@ -62,8 +193,8 @@ pub(crate) unsafe fn add_rows(simd: Simd, p: &[f32], v: Run, ld: usize, y: &mut 
 const CHUNK: usize = 256;
 const LANES: usize = 8;
 
-unsafe fn portable_dot_row(simd: Simd, w: Run, x: *const f32, ldx: usize, rows: usize, k: usize) -> [f32; GROUP] {
-    let mut lanes = [[0f32; LANES]; GROUP];
+unsafe fn portable_dot_row(simd: Simd, w: Run, x: *const f32, ldx: usize, rows: usize, k: usize) -> [f32; HALF_GROUP] {
+    let mut lanes = [[0f32; LANES]; HALF_GROUP];
     let mut buffer = [0f32; CHUNK];
     for start in (0..k).step_by(CHUNK) {
         let n = CHUNK.min(k - start);
@@ -89,184 +220,6 @@ unsafe fn portable_add_rows(simd: Simd, p: &[f32], v: Run, ld: usize, y: &mut [f
             // SAFETY: row `j` has at least `c·CHUNK + y.len()` elements.
             let v = unsafe { v.skip(j * ld + c * CHUNK).as_f32(simd, y.len(), &mut buffer) };
             y.iter_mut().zip(v).for_each(|(y, v)| *y += p * v);
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use std::arch::x86_64::{
-        __m256, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_loadu_si128, _mm_movehdup_ps, _mm_movehl_ps, _mm256_add_ps,
-        _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_cvtepu16_epi32, _mm256_cvtph_ps, _mm256_extractf128_ps,
-        _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_slli_epi32, _mm256_storeu_ps,
-    };
-
-    use half::f16;
-
-    use super::GROUP;
-
-    pub(super) const F32: u8 = 0;
-    pub(super) const F16: u8 = 1;
-    pub(super) const BF16: u8 = 2;
-
-    /// Eight elements from position `i` on.
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn load8<const KIND: u8>(p: *const u8, i: usize) -> __m256 {
-        // SAFETY: the caller has eight readable elements there.
-        unsafe {
-            match KIND {
-                F16 => _mm256_cvtph_ps(_mm_loadu_si128(p.cast::<u16>().add(i).cast())),
-                BF16 => {
-                    let half = _mm_loadu_si128(p.cast::<u16>().add(i).cast());
-                    _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(half)))
-                }
-                _ => _mm256_loadu_ps(p.cast::<f32>().add(i)),
-            }
-        }
-    }
-
-    #[inline]
-    unsafe fn load1<const KIND: u8>(p: *const u8, i: usize) -> f32 {
-        // SAFETY: the caller has a readable element there.
-        unsafe {
-            match KIND {
-                F16 => f16::from_bits(p.cast::<u16>().add(i).read()).to_f32_const(),
-                BF16 => f32::from_bits(u32::from(p.cast::<u16>().add(i).read()) << 16),
-                _ => p.cast::<f32>().add(i).read(),
-            }
-        }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    fn horizontal_sum(v: __m256) -> f32 {
-        let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
-        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-        _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
-    }
-
-    #[target_feature(enable = "avx2,fma,f16c")]
-    pub(super) unsafe fn dots<const KIND: u8>(
-        (w, ldw, cols): (*const u8, usize, usize),
-        (x, ldx, rows): (*const f32, usize, usize),
-        k: usize,
-    ) -> [[f32; GROUP]; 2] {
-        // SAFETY: passed on.
-        unsafe {
-            match (cols, rows) {
-                (1, 1) => block::<KIND, 1, 1, 8>(w, ldw, x, ldx, k),
-                (1, 2) => block::<KIND, 1, 2, 4>(w, ldw, x, ldx, k),
-                (1, 3) => block::<KIND, 1, 3, 3>(w, ldw, x, ldx, k),
-                (1, _) => block::<KIND, 1, 4, 2>(w, ldw, x, ldx, k),
-                (_, 1) => block::<KIND, 2, 1, 4>(w, ldw, x, ldx, k),
-                (_, 2) => block::<KIND, 2, 2, 2>(w, ldw, x, ldx, k),
-                (_, 3) => block::<KIND, 2, 3, 2>(w, ldw, x, ldx, k),
-                (_, _) => block::<KIND, 2, 4, 1>(w, ldw, x, ldx, k),
-            }
-        }
-    }
-
-    /// `UNROLL` independent sums for each of `COLS·ROWS` products hide the latency of the
-    /// additions; every loaded vector is used for all products that it is part of.
-    #[inline]
-    // The indices run over several arrays at once.
-    #[allow(clippy::needless_range_loop)]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn block<const KIND: u8, const COLS: usize, const ROWS: usize, const UNROLL: usize>(
-        w: *const u8,
-        ldw: usize,
-        x: *const f32,
-        ldx: usize,
-        k: usize,
-    ) -> [[f32; GROUP]; 2] {
-        let mut sums = [[[_mm256_setzero_ps(); UNROLL]; ROWS]; COLS];
-        let mut i = 0;
-        // SAFETY: every access lies below `k` in its vector.
-        unsafe {
-            while i + 8 * UNROLL <= k {
-                for u in 0..UNROLL {
-                    let at = i + 8 * u;
-                    let mut wide = [_mm256_setzero_ps(); COLS];
-                    for (j, wide) in wide.iter_mut().enumerate() {
-                        *wide = load8::<KIND>(w, j * ldw + at);
-                    }
-                    for r in 0..ROWS {
-                        let x = _mm256_loadu_ps(x.add(r * ldx + at));
-                        for j in 0..COLS {
-                            sums[j][r][u] = _mm256_fmadd_ps(wide[j], x, sums[j][r][u]);
-                        }
-                    }
-                }
-                i += 8 * UNROLL;
-            }
-            while i + 8 <= k {
-                for r in 0..ROWS {
-                    let x = _mm256_loadu_ps(x.add(r * ldx + i));
-                    for (j, sums) in sums.iter_mut().enumerate() {
-                        sums[r][0] = _mm256_fmadd_ps(load8::<KIND>(w, j * ldw + i), x, sums[r][0]);
-                    }
-                }
-                i += 8;
-            }
-            let mut result = [[0f32; GROUP]; 2];
-            for (sums, result) in sums.iter().zip(&mut result) {
-                for (sums, result) in sums.iter().zip(result) {
-                    let total = sums[1..].iter().fold(sums[0], |total, &sum| _mm256_add_ps(total, sum));
-                    *result = horizontal_sum(total);
-                }
-            }
-            while i < k {
-                for (j, result) in result.iter_mut().enumerate().take(COLS) {
-                    let w = load1::<KIND>(w, j * ldw + i);
-                    for (r, result) in result.iter_mut().enumerate().take(ROWS) {
-                        *result = w.mul_add(*x.add(r * ldx + i), *result);
-                    }
-                }
-                i += 1;
-            }
-            result
-        }
-    }
-
-    /// Four rows in one pass over `y`, so that it is read and written a quarter as often.
-    #[target_feature(enable = "avx2,fma,f16c")]
-    pub(super) unsafe fn add_rows<const KIND: u8>(p: &[f32], v: *const u8, ld: usize, y: &mut [f32]) {
-        let n = y.len();
-        let y = y.as_mut_ptr();
-        for (group, p) in p.chunks(GROUP).enumerate() {
-            let first = group * GROUP * ld;
-            let wide = [0, 1, 2, 3].map(|j| _mm256_set1_ps(p.get(j).copied().unwrap_or(0.0)));
-            let mut c = 0;
-            // SAFETY: every access lies in a row that exists, below its `n` elements.
-            unsafe {
-                if p.len() == GROUP {
-                    while c + 16 <= n {
-                        let (mut low, mut high) = (_mm256_loadu_ps(y.add(c)), _mm256_loadu_ps(y.add(c + 8)));
-                        for (j, &wide) in wide.iter().enumerate() {
-                            low = _mm256_fmadd_ps(wide, load8::<KIND>(v, first + j * ld + c), low);
-                            high = _mm256_fmadd_ps(wide, load8::<KIND>(v, first + j * ld + c + 8), high);
-                        }
-                        _mm256_storeu_ps(y.add(c), low);
-                        _mm256_storeu_ps(y.add(c + 8), high);
-                        c += 16;
-                    }
-                }
-                while c + 8 <= n {
-                    let mut sum = _mm256_loadu_ps(y.add(c));
-                    for (j, &wide) in wide.iter().enumerate().take(p.len()) {
-                        sum = _mm256_fmadd_ps(wide, load8::<KIND>(v, first + j * ld + c), sum);
-                    }
-                    _mm256_storeu_ps(y.add(c), sum);
-                    c += 8;
-                }
-                while c < n {
-                    for (j, &p) in p.iter().enumerate() {
-                        *y.add(c) = p.mul_add(load1::<KIND>(v, first + j * ld + c), *y.add(c));
-                    }
-                    c += 1;
-                }
-            }
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cd benches/peers
-//! cargo run --release [--features ggml,burn] -- [--device cpu|wgpu:0]… [--row TEXT]… [--report DIR]
+//! cargo run --release [--features ggml,burn,onnxruntime] -- [--device cpu|wgpu:0]… [--row TEXT]… [--report DIR]
 //! ```
 //!
 //! **Run it in this folder**: its `.cargo/config.toml` compiles for the processor at hand, which
@@ -13,7 +13,14 @@
 //! compiled from the sources that the crate llama-cpp-sys-2 carries, which takes CMake (Debian's or
 //! PyPI's `cmake`), a C++ compiler, and `cargo fetch` before; `burn` is burn on wgpu, for
 //! `--device wgpu:N`.
-//! ONNX Runtime is not here: it takes models and not operations, and a library to download.
+//! `onnxruntime` is ONNX Runtime's CPU provider, which gets a model of one node for each row. Its
+//! library is loaded when the program starts (the tests with this feature ask for it as well), and
+//! PyPI's wheel carries it:
+//!
+//! ```text
+//! pip download --no-deps onnxruntime && unzip onnxruntime-*.whl 'onnxruntime/capi/*'
+//! ORT_DYLIB_PATH=$PWD/onnxruntime/capi/libonnxruntime.so.N cargo run --release --features onnxruntime
+//! ```
 //!
 //! What makes the comparison fair:
 //!
@@ -25,7 +32,8 @@
 //!   Libraries that make a new tensor for each result (candle, burn) make it within the time, as
 //!   their users have no other way.
 //! - Samples alternate, ours and theirs; the ratio is the median of the ratios of neighbours, so
-//!   that a drift of the machine cancels. Threads that would spin (ggml's) sleep meanwhile.
+//!   that a drift of the machine cancels. Threads that would spin (those of ggml and ONNX Runtime)
+//!   sleep meanwhile.
 //! - A drift cancels, a crowd does not: where other programs take the cores, libraries whose threads
 //!   wait for each other in loops (ggml, candle) lose many times more than Unisono, whose threads
 //!   claim work as they come. Measure on a machine that does nothing else, or with real-time
@@ -48,6 +56,12 @@ mod ggml;
 mod ggml_sys;
 mod measure;
 mod memory;
+#[cfg(feature = "onnxruntime")]
+mod onnx_model;
+#[cfg(feature = "onnxruntime")]
+mod onnx_rows;
+#[cfg(feature = "onnxruntime")]
+mod onnxruntime;
 mod ours;
 mod report;
 mod row;
@@ -106,6 +120,8 @@ fn peers(row: &Row, data: &Data, device: &Device, threads: usize) -> Result<Vec<
         all.extend(dense::faer(row, data, threads));
         #[cfg(feature = "ggml")]
         all.extend(ggml::prepare(row, data, threads)?);
+        #[cfg(feature = "onnxruntime")]
+        all.extend(onnxruntime::prepare(row, data, threads)?);
         if row.cold {
             all.push(memory::prepare(row, threads));
         }
@@ -128,6 +144,8 @@ fn versions() -> BTreeMap<String, String> {
     add("faer", "0.24.4");
     #[cfg(feature = "ggml")]
     add("ggml", &ggml::version());
+    #[cfg(feature = "onnxruntime")]
+    add("onnxruntime", &onnxruntime::version());
     #[cfg(feature = "burn")]
     add("burn", "0.22.1");
     all

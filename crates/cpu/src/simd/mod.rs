@@ -15,8 +15,8 @@ pub(crate) mod reduce;
 /// Which vector code to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Simd {
-    /// AVX-512, with all that [`Simd::Avx2`] stands for. Only [`Simd::detect`] gives it, after it saw
-    /// them.
+    /// AVX-512 F and BW, with all that [`Simd::Avx2`] stands for. Only [`Simd::detect`] gives it, after
+    /// it saw them.
     #[cfg(target_arch = "x86_64")]
     Avx512,
     /// AVX2, FMA and F16C. Only [`Simd::detect`] and [`Simd::without_avx512`] give it, after the former saw
@@ -35,7 +35,9 @@ impl Simd {
             && std::arch::is_x86_feature_detected!("fma")
             && std::arch::is_x86_feature_detected!("f16c")
         {
-            return if std::arch::is_x86_feature_detected!("avx512f") { Simd::Avx512 } else { Simd::Avx2 };
+            let avx512 =
+                std::arch::is_x86_feature_detected!("avx512f") && std::arch::is_x86_feature_detected!("avx512bw");
+            return if avx512 { Simd::Avx512 } else { Simd::Avx2 };
         }
         Simd::Portable
     }
@@ -68,7 +70,7 @@ impl Simd {
     pub(crate) fn features(self) -> &'static [&'static str] {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Simd::Avx512 => &["avx512f", "avx2", "fma", "f16c"],
+            Simd::Avx512 => &["avx512f", "avx512bw", "avx2", "fma", "f16c"],
             #[cfg(target_arch = "x86_64")]
             Simd::Avx2 => &["avx2", "fma", "f16c"],
             Simd::Portable => &["portable"],

@@ -21,6 +21,8 @@ const ROWS: usize = 128;
 const COLS: usize = 64;
 /// Steps of k at a time: four columns stay in the first cache. A whole number of blocks.
 const DEPTH: usize = 1024;
+/// Numbers in a line of the cache.
+const LINE: usize = 16;
 
 /// `b` is stored by columns, in any format.
 pub(crate) fn tiles(launch: &Launch<'_>) {
@@ -30,7 +32,7 @@ pub(crate) fn tiles(launch: &Launch<'_>) {
     }
     let (rows, cols) = (ROWS.min(p.m), COLS.min(p.n));
     let (down, across) = (p.m.div_ceil(rows), p.n.div_ceil(cols));
-    let room = rows * cols + (rows + TILE_COLS) * DEPTH.min(p.k);
+    let room = LINE + rows * cols + (rows + TILE_COLS) * DEPTH.min(p.k);
     // Units of one weight follow one another: its columns come from memory once.
     split(launch.pool, p.batch.elements() * across * down, rows * cols * p.k, &|units| {
         with_scratch(room, |scratch| {
@@ -48,8 +50,11 @@ fn one_unit(p: &Product<'_>, offsets: [usize; 4], (rows, cols): &(Range<usize>, 
     let (m, n) = (rows.len(), cols.len());
     let [a_row, a_col] = Product::matrix_strides(p.a);
     let [_, b_col] = Product::matrix_strides(p.b);
-    let (sums, scratch) = scratch.split_at_mut(m * n);
-    let (x_room, w_room) = scratch.split_at_mut(m * DEPTH.min(p.k));
+    // Decoded columns begin with a line of the cache: vectors across two lines cost twice.
+    let skipped = scratch.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+    let (w_room, scratch) = scratch[skipped..].split_at_mut(TILE_COLS * DEPTH.min(p.k));
+    let (x_room, sums) = scratch.split_at_mut(m * DEPTH.min(p.k));
+    let sums = &mut sums[..m * n];
     sums.fill(0.0);
     for start in (0..p.k).step_by(DEPTH) {
         let depth = DEPTH.min(p.k - start);

@@ -1,10 +1,9 @@
 //! Vector code, chosen at run time.
 //!
 //! Most loops are written once, in plain Rust that compilers vectorise (no branches, explicit
-//! lanes for sums), and compiled twice: with AVX2, FMA and F16C, and with whatever the target
-//! guarantees (SSE2, NEON, WebAssembly SIMD, nothing). [`simd_fn`] builds that pair. Only the dot
-//! products and the conversions to and from `f16` use intrinsics. AVX-512 is for those dot products
-//! that its registers speed up; other loops run as for AVX2, at the same speed.
+//! lanes for sums), and compiled three times: with AVX-512, with AVX2, FMA and F16C, and with
+//! whatever the target guarantees (SSE2, NEON, WebAssembly SIMD, nothing). [`simd_fn`] builds those.
+//! Only the dot products and the conversions to and from `f16` use intrinsics.
 
 pub(crate) mod convert;
 pub(crate) mod dot;
@@ -15,7 +14,7 @@ pub(crate) mod reduce;
 /// Which vector code to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Simd {
-    /// AVX-512 F and BW, with all that [`Simd::Avx2`] stands for. Only [`Simd::detect`] gives it, after
+    /// AVX-512 F, BW, DQ and VL, with all that [`Simd::Avx2`] stands for. Only [`Simd::detect`] gives it, after
     /// it saw them.
     #[cfg(target_arch = "x86_64")]
     Avx512,
@@ -70,7 +69,7 @@ impl Simd {
     pub(crate) fn features(self) -> &'static [&'static str] {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Simd::Avx512 => &["avx512f", "avx512bw", "avx2", "fma", "f16c"],
+            Simd::Avx512 => &["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c"],
             #[cfg(target_arch = "x86_64")]
             Simd::Avx2 => &["avx2", "fma", "f16c"],
             Simd::Portable => &["portable"],
@@ -78,20 +77,29 @@ impl Simd {
     }
 }
 
-/// Defines a function with a leading [`Simd`] argument that runs `$body::<true>` compiled for AVX2
-/// and FMA, or `$body::<false>` compiled for the target's baseline. The flag says whether a fused
-/// multiply-add is one instruction.
+/// Defines a function with a leading [`Simd`] argument that runs `$body::<true>` compiled for AVX-512 or
+/// for AVX2 and FMA, or `$body::<false>` compiled for the target's baseline. The flag says whether a
+/// fused multiply-add is one instruction.
 macro_rules! simd_fn {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident) => {
         $(#[$doc])*
         $vis fn $name(simd: $crate::simd::Simd, $($arg: $ty),*) $(-> $ret)? {
             #[cfg(target_arch = "x86_64")]
-            if simd.has_avx2() {
+            if simd == $crate::simd::Simd::Avx512 {
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+                fn avx512($($arg: $ty),*) $(-> $ret)? {
+                    $body::<true>($($arg),*)
+                }
+                // SAFETY: `Simd::Avx512` exists only where the processor has these features.
+                return unsafe { avx512($($arg),*) };
+            }
+            #[cfg(target_arch = "x86_64")]
+            if simd == $crate::simd::Simd::Avx2 {
                 #[target_feature(enable = "avx2,fma,f16c")]
                 fn avx2($($arg: $ty),*) $(-> $ret)? {
                     $body::<true>($($arg),*)
                 }
-                // SAFETY: levels with AVX2 exist only where the processor has these features.
+                // SAFETY: `Simd::Avx2` exists only where the processor has these features.
                 return unsafe { avx2($($arg),*) };
             }
             let _ = simd;

@@ -8,8 +8,8 @@
 
 use std::arch::x86_64::{
     __m256, __m256i, _mm_set_epi64x, _mm256_add_ps, _mm256_and_si256, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32,
-    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_mul_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps,
-    _mm256_srli_epi32, _mm256_storeu_ps,
+    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_mul_ps, _mm256_permutevar8x32_ps, _mm256_set1_epi32, _mm256_set1_ps,
+    _mm256_setzero_ps, _mm256_srli_epi32,
 };
 
 use unisono_core::DType;
@@ -95,7 +95,7 @@ fn low_nibbles(v: __m256i) -> __m256i {
 /// The f16 at byte `at`.
 #[inline]
 #[target_feature(enable = "f16c")]
-pub(super) fn half(block: &[u8], at: usize) -> f32 {
+fn half(block: &[u8], at: usize) -> f32 {
     widen(u16::from_le_bytes([block[at], block[at + 1]]))
 }
 
@@ -130,24 +130,27 @@ unsafe fn q4_1(block: &[u8; 20], sums: &mut Sums) {
     sums.advance(32);
 }
 
-/// Factors and offsets of the eight groups of a q4_k block: six bits each, the upper two of
-/// the last four in other bytes.
+/// Factors and offsets of the eight groups of a q4_k block, whose first numbers are `d` and `dmin`: six
+/// bits each, the upper two of the last four in other bytes.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn six_bits(block: &[u8]) -> ([f32; 8], [f32; 8]) {
+pub(super) fn six_bits(block: &[u8], d: f32, dmin: f32) -> [__m256; 2] {
     let word = |at: usize| block[at..].first_chunk().map_or(0, |b| u32::from_le_bytes(*b));
     let (a, b, c) = (word(4), word(8), word(12));
     let scales = [a & 0x3f3f_3f3f, (c & 0x0f0f_0f0f) | ((a >> 6) & 0x0303_0303) << 4];
     let mins = [b & 0x3f3f_3f3f, ((c >> 4) & 0x0f0f_0f0f) | ((b >> 6) & 0x0303_0303) << 4];
     let wide = |words: [u32; 2], factor: f32| {
         let eight = _mm_set_epi64x(0, (u64::from(words[1]) << 32 | u64::from(words[0])) as i64);
-        let mut all = [0f32; 8];
-        let product = scaled(_mm256_set1_ps(factor), _mm256_cvtepu8_epi32(eight));
-        // SAFETY: eight numbers fit.
-        unsafe { _mm256_storeu_ps(all.as_mut_ptr(), product) };
-        all
+        scaled(_mm256_set1_ps(factor), _mm256_cvtepu8_epi32(eight))
     };
-    (wide(scales, half(block, 0)), wide(mins, -half(block, 2)))
+    [wide(scales, d), wide(mins, -dmin)]
+}
+
+/// Lane `g` in every lane.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn lane(v: __m256, g: i32) -> __m256 {
+    _mm256_permutevar8x32_ps(v, _mm256_set1_epi32(g))
 }
 
 /// # Safety
@@ -155,16 +158,16 @@ pub(super) fn six_bits(block: &[u8]) -> ([f32; 8], [f32; 8]) {
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn q4_k(block: &[u8; 144], sums: &mut Sums) {
-    let (factor, offset) = six_bits(block);
-    for j in 0..4 {
-        let [f0, f1] = [factor[2 * j], factor[2 * j + 1]].map(|f| _mm256_set1_ps(f));
-        let [o0, o1] = [offset[2 * j], offset[2 * j + 1]].map(|o| _mm256_set1_ps(o));
+    let [factor, offset] = six_bits(block, half(block, 0), half(block, 2));
+    for j in 0..4i32 {
+        let [f0, f1] = [lane(factor, 2 * j), lane(factor, 2 * j + 1)];
+        let [o0, o1] = [lane(offset, 2 * j), lane(offset, 2 * j + 1)];
         for i in 0..4 {
-            let v = bytes(block, 16 + 32 * j + 8 * i);
+            let v = bytes(block, 16 + 32 * j as usize + 8 * i);
             // SAFETY: the caller's promise.
             unsafe {
-                sums.add(64 * j + 8 * i, shifted(f0, low_nibbles(v), o0));
-                sums.add(64 * j + 32 + 8 * i, shifted(f1, _mm256_srli_epi32::<4>(v), o1));
+                sums.add(64 * j as usize + 8 * i, shifted(f0, low_nibbles(v), o0));
+                sums.add(64 * j as usize + 32 + 8 * i, shifted(f1, _mm256_srli_epi32::<4>(v), o1));
             }
         }
     }

@@ -12,19 +12,14 @@ use std::arch::x86_64::{
     _mm256_setr_epi64x, _mm256_setzero_ps, _mm256_shuffle_epi8, _mm256_storeu_si256,
 };
 
-use std::hint::black_box;
-
 use super::unpack::Format;
 use super::{Codes, GROUP, MAX_BLOCK};
 
 /// An f16 widened.
-///
-/// The bits go through memory: compilers would insert them into whatever a register holds, and each
-/// block would wait for the last instruction of the block before that wrote it.
 #[inline]
 #[target_feature(enable = "f16c")]
 pub(super) fn widen(bits: u16) -> f32 {
-    _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(black_box(i32::from(bits)))))
+    _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits))))
 }
 
 /// Low nibbles of 16 bytes, then the high ones, less `zero`.

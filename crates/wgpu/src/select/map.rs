@@ -226,6 +226,15 @@ pub(super) fn over_output(b: &mut Builder<'_>, map: &Map<'_>, views: &[View]) ->
     over(b, map, &sizes, views)
 }
 
+/// Whether a launch visits vectors of four f32 of every operand one after the other, and has a shader
+/// for that.
+fn whole_vectors(map: &Map<'_>, count: u64, strides: &[Vec<u64>], views: &[View], bases: &[u32; 4]) -> bool {
+    matches!(map.kernel, "unary" | "binary")
+        && count.is_multiple_of(4)
+        && strides.iter().all(|s| s[..] == [1])
+        && views.iter().zip(bases).all(|(v, base)| v.dtype == DType::F32 && base.is_multiple_of(4))
+}
+
 /// Launches a map over a space; views are y, then the inputs.
 pub(super) fn over(b: &mut Builder<'_>, map: &Map<'_>, sizes: &[u64], views: &[View]) -> Result<(), Reason> {
     let all: Vec<&View> = views.iter().collect();
@@ -260,7 +269,11 @@ pub(super) fn over(b: &mut Builder<'_>, map: &Map<'_>, sizes: &[u64], views: &[V
         }
         params.extend([0, bases[3]]);
         let groups = (piece.count() + u64::from(shift)).div_ceil(PER_GROUP);
-        b.launch(&for_output(map.kernel, y.dtype), &constants, bindings, params, groups)?;
+        let kernel = match whole_vectors(map, piece.count(), &strides, views, &bases) {
+            true => format!("wide_{}", map.kernel),
+            false => for_output(map.kernel, y.dtype),
+        };
+        b.launch(&kernel, &constants, bindings, params, groups)?;
     }
     Ok(())
 }

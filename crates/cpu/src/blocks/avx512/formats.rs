@@ -9,13 +9,13 @@ use std::hint::black_box;
 
 use unisono_core::DType;
 
-use super::super::direct::{half, six_bits};
+use super::super::direct::six_bits;
 use super::super::unpack::half_e8m0;
 use super::super::{E2M1, IQ4};
 use super::Sink;
 use super::lanes::{
-    both_scaled, both_shifted, bytes, counting, counting_by_four, either, halves, has_bits, scaled, shifted, signed,
-    stored, table, word,
+    Line, both_scaled, both_shifted, bytes, counting, counting_by_four, either, half, halves, has_bits, scaled,
+    shifted, signed, stored, stored_eights, table, word,
 };
 
 /// # Safety
@@ -30,7 +30,7 @@ pub(super) unsafe fn each_block(dtype: DType, w: &[u8], sink: &mut impl Sink) {
         ($bytes:literal, $elements:literal, |$block:ident, $factor:ident| $put:expr) => {
             for some in w.as_chunks::<$bytes>().0.chunks(8) {
                 let factors = halves::<$bytes, 0>(some);
-                for ($block, &$factor) in some.iter().zip(black_box(&factors)) {
+                for ($block, &$factor) in some.iter().zip(&black_box(&factors).0) {
                     // SAFETY: the caller's promise.
                     unsafe { $put };
                     sink.advance($elements);
@@ -40,7 +40,7 @@ pub(super) unsafe fn each_block(dtype: DType, w: &[u8], sink: &mut impl Sink) {
         ($bytes:literal, $elements:literal, |$block:ident, $factor:ident, $offset:ident| $put:expr) => {
             for some in w.as_chunks::<$bytes>().0.chunks(8) {
                 let numbers = (halves::<$bytes, 0>(some), halves::<$bytes, 2>(some));
-                let (factors, offsets) = black_box(&numbers);
+                let (Line(factors), Line(offsets)) = black_box(&numbers);
                 for ($block, (&$factor, &$offset)) in some.iter().zip(factors.iter().zip(offsets)) {
                     // SAFETY: the caller's promise.
                     unsafe { $put };
@@ -143,7 +143,7 @@ unsafe fn q2_k(b: &[u8; 84], sink: &mut impl Sink) {
     let (scales, codes) = (bytes(b), counting_by_four(0.0));
     let factor = stored(scaled(half(b, 80), _mm512_cvtepi32_ps(_mm512_and_si512(scales, _mm512_set1_epi32(15)))));
     let offset = stored(scaled(-half(b, 82), _mm512_cvtepi32_ps(_mm512_srli_epi32::<4>(scales))));
-    let (factor, offset) = black_box((&factor, &offset));
+    let (Line(factor), Line(offset)) = black_box((&factor, &offset));
     for h in 0..2 {
         let mut v = [bytes(&b[16 + 32 * h..]), bytes(&b[32 + 32 * h..])];
         for j in 0..4 {
@@ -177,7 +177,7 @@ fn six_bit_factors(s: &[u8]) -> __m512 {
 #[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn q3_k(b: &[u8; 110], sink: &mut impl Sink) {
     let factor = stored(scaled(half(b, 108), six_bit_factors(&b[96..])));
-    let factor = black_box(&factor);
+    let Line(factor) = black_box(&factor);
     let codes = [counting_by_four(-4.0), counting_by_four(0.0)];
     let third = [bytes(b), bytes(&b[16..])];
     for h in 0..2 {
@@ -200,8 +200,9 @@ unsafe fn q3_k(b: &[u8; 110], sink: &mut impl Sink) {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn q4_k(b: &[u8; 144], sink: &mut impl Sink) {
-    let (scales, codes) = (six_bits(b), counting(0.0));
-    let (factor, offset) = black_box(&scales);
+    let (scales, codes) = (stored_eights(six_bits(b, half(b, 0), half(b, 2))), counting(0.0));
+    let Line(numbers) = black_box(&scales);
+    let (factor, offset) = numbers.split_at(8);
     for j in 0..4 {
         let low = shifted(factor[2 * j], codes, offset[2 * j]);
         let high = shifted(factor[2 * j + 1], codes, offset[2 * j + 1]);
@@ -221,8 +222,9 @@ unsafe fn q4_k(b: &[u8; 144], sink: &mut impl Sink) {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn q5_k(b: &[u8; 176], sink: &mut impl Sink) {
-    let (scales, codes) = (six_bits(b), [counting(0.0), counting(16.0)]);
-    let (factor, offset) = black_box(&scales);
+    let (scales, codes) = (stored_eights(six_bits(b, half(b, 0), half(b, 2))), [counting(0.0), counting(16.0)]);
+    let Line(numbers) = black_box(&scales);
+    let (factor, offset) = numbers.split_at(8);
     let fifth = [bytes(&b[16..]), bytes(&b[32..])];
     for j in 0..4 {
         let low = both_shifted(factor[2 * j], codes, offset[2 * j]);
@@ -249,7 +251,7 @@ unsafe fn q5_k(b: &[u8; 176], sink: &mut impl Sink) {
 unsafe fn q6_k(b: &[u8; 210], sink: &mut impl Sink) {
     let zero = _mm512_set1_epi32(32);
     let factor = stored(scaled(half(b, 208), signed(&b[192..])));
-    let factor = black_box(&factor);
+    let Line(factor) = black_box(&factor);
     let (low, upper) = (_mm512_set1_epi32(15), _mm512_set1_epi32(0x30));
     for h in 0..2 {
         let of = |at: usize| [bytes(&b[at..]), bytes(&b[at + 16..])];

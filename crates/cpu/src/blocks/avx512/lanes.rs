@@ -1,11 +1,31 @@
 //! Sixteen elements at a time: bytes as lanes, tables of values, and factors in memory.
 
 use std::arch::x86_64::{
-    __m512, __m512i, __mmask16, _mm_loadu_si128, _mm256_cvtph_ps, _mm256_storeu_ps, _mm512_add_ps,
+    __m256, __m512, __m512i, __mmask16, _mm_loadu_si128, _mm256_cvtph_ps, _mm256_storeu_ps, _mm512_add_ps,
     _mm512_broadcast_i32x4, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
     _mm512_loadu_si512, _mm512_mask_permutexvar_ps, _mm512_mul_ps, _mm512_permutexvar_ps, _mm512_set1_epi32,
     _mm512_set1_ps, _mm512_shuffle_epi8, _mm512_storeu_ps, _mm512_test_epi32_mask,
 };
+
+use std::hint::black_box;
+
+use super::super::x86::widen;
+
+/// What starts with a line of the cache: numbers that are written as a vector and read one by one must
+/// not lie across two lines.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Line<T>(pub(super) T);
+
+/// The f16 at byte `at`.
+///
+/// Its bits go through memory: compilers would insert them into whatever a register holds, and each
+/// block would wait for the last instruction of the block before that wrote it.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) fn half(b: &[u8], at: usize) -> f32 {
+    widen(black_box(u16::from_le_bytes([b[at], b[at + 1]])))
+}
 
 /// Sixteen bytes as lanes of 32 bits: each quarter of the register gets them all, which is part of the
 /// load, and picks its own. (To widen them takes two passes through the same units.)
@@ -32,24 +52,37 @@ pub(super) fn bytes(from: &[u8]) -> __m512i {
 /// The f16 at byte `AT` of each of up to eight blocks.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) fn halves<const BYTES: usize, const AT: usize>(blocks: &[[u8; BYTES]]) -> [f32; 8] {
-    let mut bits = [0u16; 8];
-    for (bits, block) in bits.iter_mut().zip(blocks) {
+pub(super) fn halves<const BYTES: usize, const AT: usize>(blocks: &[[u8; BYTES]]) -> Line<[f32; 8]> {
+    let mut bits = Line([0u16; 8]);
+    for (bits, block) in bits.0.iter_mut().zip(blocks) {
         *bits = u16::from_le_bytes([block[AT], block[AT + 1]]);
     }
-    let mut numbers = [0.0; 8];
+    let mut numbers = Line([0.0; 8]);
     // SAFETY: both have room for eight.
-    unsafe { _mm256_storeu_ps(numbers.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(bits.as_ptr().cast()))) };
+    unsafe { _mm256_storeu_ps(numbers.0.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(bits.0.as_ptr().cast()))) };
     numbers
+}
+
+/// Twice eight numbers in memory.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) fn stored_eights([first, second]: [__m256; 2]) -> Line<[f32; 16]> {
+    let mut to = Line([0.0; 16]);
+    // SAFETY: there is room for sixteen.
+    unsafe {
+        _mm256_storeu_ps(to.0.as_mut_ptr(), first);
+        _mm256_storeu_ps(to.0.as_mut_ptr().add(8), second);
+    }
+    to
 }
 
 /// Sixteen numbers in memory.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) fn stored(numbers: __m512) -> [f32; 16] {
-    let mut to = [0.0; 16];
+pub(super) fn stored(numbers: __m512) -> Line<[f32; 16]> {
+    let mut to = Line([0.0; 16]);
     // SAFETY: there is room for sixteen.
-    unsafe { _mm512_storeu_ps(to.as_mut_ptr(), numbers) };
+    unsafe { _mm512_storeu_ps(to.0.as_mut_ptr(), numbers) };
     to
 }
 

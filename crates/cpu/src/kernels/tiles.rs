@@ -3,8 +3,7 @@
 //!
 //! Both operands lie along the summed dimension, so nothing has to be packed: a tile keeps the sums of
 //! some rows and four columns in registers and walks along k. Libraries for products of any layout
-//! repack the weight first, which costs as much as a hundred rows of products gain. A weight that is
-//! not `f32` is decoded, four columns at a time, into the first cache.
+//! repack the weight at every call. A weight that is not `f32` is decoded, four columns at a time, into the first cache.
 
 use std::ops::Range;
 

@@ -68,8 +68,11 @@ fn add(sink: Sink<'_>, row: &Row<'_>) -> Result<()> {
 }
 
 pub(super) fn cases(sink: Sink<'_>) -> Result<()> {
-    let lengths =
-        [1, 2, 3, 5, 16, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 515, 1000, 1024, 2047, 4096, 5120];
+    // The longest are over what one invocation, or a few, would take of a row.
+    let lengths = [
+        1, 2, 3, 5, 16, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 515, 1000, 1024, 2047, 4096, 5120, 8193,
+        16_385,
+    ];
     let rows = [1, 3, 7, 4];
     let data = [DataClass::Normal, OFFSET, DataClass::Wide, DataClass::Exact, HOT, BIG, ZEROS];
     let layouts = [Layout::Plain, Layout::Gap(3), Layout::Plain, Layout::Skip, Layout::Transposed];

@@ -227,8 +227,9 @@ fn run(arguments: &Arguments, threads: usize) -> Result<()> {
         bail!("at least one sample and one thread are needed");
     }
     let plan = Plan { samples: arguments.samples, limit: Duration::from_secs(arguments.limit), copies: 1 };
-    let cpu = CpuBackend::with_options(CpuOptions { threads: Some(threads), ..CpuOptions::default() })?;
-    let cpu = Device::new(cpu);
+    let options = CpuOptions { threads: Some(threads), ..CpuOptions::default() };
+    let cpu = Device::new(CpuBackend::with_options(options)?);
+    let int8 = Device::new(CpuBackend::with_options(CpuOptions { int8_activations: true, ..options })?);
     let mut report = Report {
         date: arguments.date.clone(),
         processor: unisono::cpu::cpu_name(),
@@ -253,7 +254,8 @@ fn run(arguments: &Arguments, threads: usize) -> Result<()> {
             bail!("no row of {id} is called so");
         }
         for row in rows {
-            let line = compare(&row, &device, &cpu, threads, &plan).with_context(|| row.id.clone())?;
+            let ours = if row.int8 { &int8 } else { &device };
+            let line = compare(&row, ours, &cpu, threads, &plan).with_context(|| row.id.clone())?;
             eprintln!("{}", line.short());
             report.rows.push(line);
             if let Some(folder) = &arguments.report {

@@ -1,6 +1,6 @@
 //! What is timed: the rows of the table as data, with the numbers that make a time comparable.
 
-use unisono::{DType, TensorDesc};
+use unisono::{DType, NumericMode, TensorDesc};
 
 /// Bytes over which the operands of a cold row rotate: more than a last-level cache holds.
 const COLD_BYTES: usize = 256 << 20;
@@ -46,6 +46,9 @@ pub(crate) struct Row {
     pub(crate) work: Work,
     /// Whether weights, or keys and values, come from memory at every run.
     pub(crate) cold: bool,
+    /// Whether Unisono computes in the mode `int8-activations`, as other libraries always do where weights are
+    /// in blocks.
+    pub(crate) int8: bool,
 }
 
 /// The unit in which a row is judged.
@@ -119,16 +122,16 @@ const FORMATS: [DType; 7] = [DType::F32, DType::F16, DType::BF16, DType::Q4_0, D
 
 fn product(dtype: DType, m: usize, n: usize, k: usize, cold: bool) -> Row {
     let heat = if cold { " cold" } else { "" };
-    Row { id: format!("{dtype} {m}x{n}x{k}{heat}"), work: Work::Product { dtype, m, n, k }, cold }
+    Row { id: format!("{dtype} {m}x{n}x{k}{heat}"), work: Work::Product { dtype, m, n, k }, cold, int8: false }
 }
 
 fn decode(dtype: DType) -> Row {
     let work = Work::Attention { dtype, heads: 32, kv_heads: 8, tokens: 1, kv: 2048, dim: 128, causal: false };
-    Row { id: format!("attention decode 32/8x2048x128 {dtype} cold"), work, cold: true }
+    Row { id: format!("attention decode 32/8x2048x128 {dtype} cold"), work, cold: true, int8: false }
 }
 
 fn rest() -> Vec<Row> {
-    let row = |id: &str, work| Row { id: id.to_owned(), work, cold: false };
+    let row = |id: &str, work| Row { id: id.to_owned(), work, cold: false, int8: false };
     let rows = [512, 1, 4096];
     let function = |function| Work::Function { function, rows: 512, cols: 4096 };
     vec![
@@ -147,11 +150,15 @@ pub(crate) fn cpu() -> Vec<Row> {
     let mut rows: Vec<Row> = [512, 1024, 2048].map(|n| product(DType::F32, n, n, n, false)).into();
     rows.extend([DType::F16, DType::BF16].map(|d| product(d, 2048, 2048, 2048, false)));
     for dtype in FORMATS {
-        rows.extend([1, 8, 128].map(|m| product(dtype, m, 4096, 4096, m == 1)));
+        let products = [1, 8, 128].map(|m| product(dtype, m, 4096, 4096, m == 1));
+        let name = |row: &Row| format!("{} {}", row.id, NumericMode::Int8Activations.name());
+        let int8 =
+            products.iter().filter(|_| dtype.is_block()).map(|row| Row { id: name(row), int8: true, ..row.clone() });
+        rows.extend(int8.collect::<Vec<_>>().into_iter().chain(products.clone()));
     }
     let prefill =
         Work::Attention { dtype: DType::F32, heads: 32, kv_heads: 32, tokens: 512, kv: 512, dim: 128, causal: true };
-    rows.push(Row { id: "attention prefill 32x512x128 f32".into(), work: prefill, cold: false });
+    rows.push(Row { id: "attention prefill 32x512x128 f32".into(), work: prefill, cold: false, int8: false });
     rows.extend([decode(DType::F32), decode(DType::F16)]);
     rows.extend(rest());
     rows

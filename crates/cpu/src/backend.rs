@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use unisono_core::{
-    Backend, Bindings, Buffer, BufferDesc, Counters, DeviceInfo, Error, OpDesc, Plan, ProbeKind, ProbeRun, Program,
-    Readback, Result, Support, Ticket, support,
+    Backend, Bindings, Buffer, BufferDesc, Counters, DeviceInfo, Error, NumericMode, OpDesc, Plan, ProbeKind, ProbeRun,
+    Program, Readback, Result, Support, Ticket, support,
 };
 
 use crate::buffer::{CpuBuffer, Meter};
@@ -42,6 +42,34 @@ pub struct CpuOptions {
     pub threads: Option<usize>,
     /// Which vector instructions to use.
     pub simd: SimdLevel,
+    /// Rounds activations that meet weights in blocks to 8-bit integers, which multiply faster: the mode
+    /// [`NumericMode::Int8Activations`], which the device then declares. Other operations stay as they are.
+    pub int8_activations: bool,
+}
+
+impl CpuOptions {
+    /// These options with the environment applied: `UNISONO_MODES`, the names of numeric modes with commas
+    /// between them, of which the CPU has `int8-activations`. An error names one that it does not have.
+    pub fn with_env(self) -> Result<CpuOptions> {
+        match std::env::var("UNISONO_MODES") {
+            Ok(modes) => self.with_modes(&modes),
+            Err(std::env::VarError::NotPresent) => Ok(self),
+            Err(e) => Err(Error::invalid(format!("UNISONO_MODES: {e}")).on_device("cpu")),
+        }
+    }
+
+    fn with_modes(mut self, modes: &str) -> Result<CpuOptions> {
+        for name in modes.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            match NumericMode::from_name(name) {
+                Some(NumericMode::Int8Activations) => self.int8_activations = true,
+                _ => {
+                    let message = format!("UNISONO_MODES names '{name}'; the CPU has 'int8-activations'");
+                    return Err(Error::invalid(message).on_device("cpu"));
+                }
+            }
+        }
+        Ok(self)
+    }
 }
 
 /// The CPU as a device.
@@ -78,7 +106,10 @@ impl CpuBackend {
             SimdLevel::Portable => Simd::Portable,
         };
         let pool = Pool::new(threads);
-        let info = device::describe(simd, pool.threads());
+        let mut info = device::describe(simd, pool.threads());
+        if options.int8_activations {
+            info.numeric_modes.push(NumericMode::Int8Activations);
+        }
         let meter = Arc::new(Meter::new(info.max_buffer_bytes));
         Ok(Arc::new(CpuBackend {
             info,
@@ -147,7 +178,7 @@ impl Backend for CpuBackend {
         if op.validate().is_err() {
             return Vec::new();
         }
-        select::candidates(op).iter().map(|c| c.name(&op.op)).collect()
+        select::candidates(op, &self.info.numeric_modes).iter().map(|c| c.name(&op.op)).collect()
     }
 
     fn alloc(&self, desc: &BufferDesc) -> Result<Buffer> {
@@ -170,7 +201,7 @@ impl Backend for CpuBackend {
     }
 
     fn compile(&self, program: &Program) -> Result<Arc<dyn Plan>> {
-        let plan = CpuPlan::new(program, &self.meter)?;
+        let plan = CpuPlan::new(program, &self.meter, &self.info.numeric_modes)?;
         self.plans.fetch_add(1, Ordering::Relaxed);
         self.kernels.lock().unwrap_or_else(PoisonError::into_inner).extend(plan.distinct_kernels());
         Ok(Arc::new(plan))

@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use unisono_core::{DType, Error, ErrorKind, KernelChoice, Op, OpDesc, Reason, Result, TensorDesc};
+use unisono_core::{DType, Error, ErrorKind, KernelChoice, NumericMode, Op, OpDesc, Reason, Result, TensorDesc};
 
 use crate::kernels::{
-    KernelFn, attention, block_move, block_rows, choose, conv, elementwise, experts, group_norm, integer, matmul,
+    KernelFn, attention, block_move, block_rows, choose, conv, elementwise, experts, group_norm, int8, integer, matmul,
     movement, norm, reduce, rope, scan, small, softmax, sort, tiles,
 };
 
@@ -36,8 +36,8 @@ impl Candidate {
     }
 }
 
-/// Every kernel that can serve the valid operation `desc`, the best first.
-pub(crate) fn candidates(desc: &OpDesc) -> Vec<Candidate> {
+/// Every kernel that can serve the valid operation `desc` on a device with these numeric modes, the best first.
+pub(crate) fn candidates(desc: &OpDesc, modes: &[NumericMode]) -> Vec<Candidate> {
     let blocks = desc.inputs.iter().chain(&desc.outputs).any(|d| d.dtype.is_block());
     let list: Vec<Entry> = match &desc.op {
         Op::Copy if blocks && movement::is_block_copy(&desc.inputs[0], &desc.outputs[0]) => {
@@ -98,9 +98,9 @@ pub(crate) fn candidates(desc: &OpDesc) -> Vec<Candidate> {
         Op::Conv1d(_) | Op::Conv2d(_) => vec![("panels", conv::direct)],
         Op::Rope(_) => vec![("heads", rope::rope)],
         Op::RopeWrite(_) => vec![("heads", rope::rope_write)],
-        Op::MatMul => products(desc),
+        Op::MatMul => products(desc, modes),
         Op::Gated(_) => vec![("blocks", elementwise::gated)],
-        Op::Linear(l) if unisono_core::op::Activation::ALL.contains(&l.activation) => products(desc),
+        Op::Linear(l) if unisono_core::op::Activation::ALL.contains(&l.activation) => products(desc, modes),
         Op::AddRmsNorm(_) => vec![("rows", norm::add_rms_norm)],
         Op::Attention(_) => vec![("tiles", attention::attention)],
         _ => Vec::new(),
@@ -108,7 +108,7 @@ pub(crate) fn candidates(desc: &OpDesc) -> Vec<Candidate> {
     list.into_iter().map(|(variant, run)| Candidate { variant, run }).collect()
 }
 
-fn products(desc: &OpDesc) -> Vec<Entry> {
+fn products(desc: &OpDesc, modes: &[NumericMode]) -> Vec<Entry> {
     let (a, b) = (&desc.inputs[0], &desc.inputs[1]);
     let r = b.rank();
     let m = a.shape[r - 2];
@@ -120,6 +120,9 @@ fn products(desc: &OpDesc) -> Vec<Entry> {
     }
     if b.dtype.is_block() {
         list.insert(if m <= FEW_ROWS / 2 { 0 } else { list.len() }, ("block_rows", block_rows::block_rows));
+        if modes.contains(&NumericMode::Int8Activations) {
+            list.insert(0, ("int8", int8::int8));
+        }
         return list;
     }
     if unit(b, r - 1) {
@@ -146,15 +149,16 @@ fn experts(desc: &OpDesc) -> Vec<Entry> {
 
 /// Whether there is a kernel, else why not.
 pub(crate) fn native(desc: &OpDesc) -> Result<(), Reason> {
-    if candidates(desc).is_empty() {
+    // A mode adds kernels to operations that have others.
+    if candidates(desc, &[]).is_empty() {
         return Err(Reason::Op(format!("the CPU backend has no kernel for {}", desc.op.name())));
     }
     Ok(())
 }
 
 /// The kernel for a step.
-pub(crate) fn select(desc: &OpDesc, choice: &KernelChoice) -> Result<Candidate> {
-    let list = candidates(desc);
+pub(crate) fn select(desc: &OpDesc, modes: &[NumericMode], choice: &KernelChoice) -> Result<Candidate> {
+    let list = candidates(desc, modes);
     let found = match choice {
         KernelChoice::Named(name) => list.iter().find(|c| c.name(&desc.op) == *name),
         KernelChoice::Auto | KernelChoice::Decompose => list.first(),

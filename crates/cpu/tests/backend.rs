@@ -166,7 +166,9 @@ fn supports_and_kernels_agree() {
 
 #[test]
 fn options_and_description() {
-    let cpu = CpuBackend::with_options(CpuOptions { threads: Some(3), simd: SimdLevel::Portable }).unwrap();
+    let cpu =
+        CpuBackend::with_options(CpuOptions { threads: Some(3), simd: SimdLevel::Portable, ..CpuOptions::default() })
+            .unwrap();
     let info = cpu.info();
     assert_eq!((info.id.as_str(), info.vendor.as_str(), info.api.as_str()), ("cpu", "cpu", "cpu"));
     assert_eq!(info.features, ["portable"]);

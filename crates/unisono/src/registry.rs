@@ -70,7 +70,7 @@ impl DeviceSummary {
 pub fn open_id(id: &str) -> Result<Device> {
     #[cfg(feature = "cpu")]
     if id == "cpu" {
-        return Ok(Device::new(unisono_cpu::CpuBackend::new()?));
+        return Ok(Device::new(unisono_cpu::CpuBackend::with_options(unisono_cpu::CpuOptions::default().with_env()?)?));
     }
     #[cfg(feature = "wgpu")]
     if id.starts_with("wgpu:") {

@@ -79,6 +79,7 @@ macro_rules! with_format {
         }
     };
 }
+pub(super) use with_format;
 
 /// Decodes the blocks at `from` into `to`, whose length is a whole number of blocks.
 ///

@@ -9,6 +9,7 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod direct;
 mod dot;
+pub(crate) mod int8;
 mod pack;
 mod unpack;
 #[cfg(target_arch = "x86_64")]

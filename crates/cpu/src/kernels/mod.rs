@@ -15,6 +15,7 @@ pub(crate) mod elementwise;
 pub(crate) mod experts;
 pub(crate) mod gemm;
 pub(crate) mod group_norm;
+pub(crate) mod int8;
 pub(crate) mod integer;
 pub(crate) mod matmul;
 pub(crate) mod movement;

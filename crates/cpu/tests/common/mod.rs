@@ -144,7 +144,9 @@ impl Host {
 
 /// Every combination of vector code and thread count.
 pub(crate) fn backends() -> Vec<Arc<CpuBackend>> {
-    let open = |simd, threads| CpuBackend::with_options(CpuOptions { threads: Some(threads), simd }).unwrap();
+    let open = |simd, threads| {
+        CpuBackend::with_options(CpuOptions { threads: Some(threads), simd, ..CpuOptions::default() }).unwrap()
+    };
     let levels = [SimdLevel::NoAvx512, SimdLevel::Portable].map(|simd| open(simd, 2));
     [open(SimdLevel::Auto, 1), open(SimdLevel::Auto, 2)].into_iter().chain(levels).collect()
 }

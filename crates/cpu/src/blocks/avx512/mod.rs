@@ -7,7 +7,7 @@
 //! is the matter of a [`Sink`]: products with up to [`ROWS`] vectors, or a store.
 
 mod formats;
-mod lanes;
+pub(super) mod lanes;
 
 use std::arch::x86_64::{
     __m512, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_reduce_add_ps, _mm512_setzero_ps, _mm512_storeu_ps,

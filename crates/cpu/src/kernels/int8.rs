@@ -1,0 +1,103 @@
+//! `matmul` and `linear` for a weight in blocks where the device computes in the mode
+//! `int8-activations`: the rows of `a` become 8-bit integers once, then tasks unpack some columns of the weight at
+//! a time and multiply bytes.
+
+use std::slice::from_raw_parts_mut;
+
+use super::Launch;
+use super::matmul::Product;
+use crate::blocks::int8::{self, Activations, COLS, Level, PART, ROWS, Weights};
+use crate::scratch::{with_records, with_scratch};
+use crate::view::split;
+
+/// Rows of `a` that are rounded before columns are unpacked for them.
+const MANY_ROWS: usize = 256;
+/// Columns of a unit of work, at least: whole lines of the cache in the result.
+const FEW_COLS: usize = 16;
+/// Elements of the weight that one unit of work reads.
+const UNIT: usize = 64 * 1024;
+
+/// Where several tasks write rows side by side.
+#[derive(Clone, Copy)]
+struct Rows(*mut Activations);
+// SAFETY: every task writes rows of its own, and nobody reads before all are done.
+unsafe impl Sync for Rows {}
+
+impl Rows {
+    /// The first part of row `r`.
+    fn at(&self, r: usize, parts: usize) -> *mut Activations {
+        self.0.wrapping_add(r * parts)
+    }
+}
+
+/// `b` is stored by columns (a weight `[n, k]` in blocks, transposed).
+pub(crate) fn int8(launch: &Launch<'_>) {
+    let p = Product::new(launch);
+    if p.y.desc.is_empty() {
+        return;
+    }
+    let parts = p.k.div_ceil(PART);
+    with_records(p.m.min(MANY_ROWS) * parts, |rows: &mut [Activations]| {
+        let rows = Rows(rows.as_mut_ptr());
+        for matrix in 0..p.batch.elements() {
+            for first in (0..p.m).step_by(MANY_ROWS) {
+                p.batch.for_each(matrix..matrix + 1, |offsets| {
+                    some_rows(launch, &p, offsets, (first, MANY_ROWS.min(p.m - first)), rows);
+                });
+            }
+        }
+    });
+}
+
+/// All columns of rows `first..first + m`.
+fn some_rows(launch: &Launch<'_>, p: &Product<'_>, offsets: [usize; 4], (first, m): (usize, usize), rows: Rows) {
+    let (parts, dtype) = (p.k.div_ceil(PART), p.b.dtype());
+    let (kind, level) = (int8::kind(dtype), Level::of(p.simd));
+    let [a_row, a_col] = Product::matrix_strides(p.a);
+    split(launch.pool, m, p.k, &|some| {
+        with_scratch(p.k, |buffer| {
+            for r in some {
+                let x = p.a.run(offsets[0] + (first + r) * a_row, a_col);
+                // SAFETY: the row has `k` elements; this task alone writes its parts.
+                unsafe {
+                    let to = from_raw_parts_mut(rows.at(r, parts), parts);
+                    let x = x.as_f32(p.simd, p.k, buffer);
+                    int8::quantise(p.simd, x, dtype.block_elements(), kind.zero().into(), to);
+                }
+            }
+        });
+    });
+    let b_col = Product::matrix_strides(p.b)[1];
+    let width = (UNIT / p.k.max(1)).next_multiple_of(FEW_COLS).clamp(FEW_COLS, 256).min(p.n);
+    split(launch.pool, p.n.div_ceil(width), width * p.k * m.div_ceil(2), &|units| {
+        with_records(COLS * parts, |w: &mut [Weights]| {
+            with_scratch(m * width, |results| {
+                for unit in units {
+                    let j = unit * width;
+                    let cols = width.min(p.n - j);
+                    for c in (0..cols).step_by(COLS) {
+                        let some = COLS.min(cols - c);
+                        for (i, to) in w.chunks_exact_mut(parts.max(1)).enumerate().take(some) {
+                            let from = p.b.at(offsets[1] + (j + c + i) * b_col);
+                            // SAFETY: the column has `k` elements.
+                            unsafe { int8::unpack((p.simd, level), dtype, from, p.k, to) };
+                        }
+                        for r in (0..m).step_by(ROWS) {
+                            let n = ROWS.min(m - r);
+                            // SAFETY: the columns were unpacked, and all rows rounded.
+                            let sums =
+                                unsafe { int8::dots(level, kind, (w.as_ptr(), some), (rows.at(r, parts), n), parts) };
+                            for (i, sums) in sums.iter().enumerate().take(some) {
+                                (0..n).for_each(|r1| results[(r + r1) * width + c + i] = sums[r1]);
+                            }
+                        }
+                    }
+                    for (r, results) in results.chunks_exact_mut(width).enumerate() {
+                        // SAFETY: only this unit writes these columns.
+                        unsafe { p.finish(offsets, first + r, j, &mut results[..cols]) };
+                    }
+                }
+            });
+        });
+    });
+}

@@ -2,7 +2,7 @@
 //! `int8-activations`: the rows of `a` become 8-bit integers once, then tasks unpack some columns of the weight at
 //! a time and multiply bytes.
 
-use std::slice::from_raw_parts_mut;
+use std::slice::{from_raw_parts, from_raw_parts_mut};
 
 use super::Launch;
 use super::matmul::Product;
@@ -12,6 +12,8 @@ use crate::view::split;
 
 /// Rows of `a` that are rounded before columns are unpacked for them.
 const MANY_ROWS: usize = 256;
+/// Parts at a time: those of some columns and of some rows stay in the first cache.
+const DEPTH: usize = 16;
 /// Columns of a unit of work, at least: whole lines of the cache in the result.
 const FEW_COLS: usize = 16;
 /// Elements of the weight that one unit of work reads.
@@ -68,6 +70,11 @@ fn some_rows(launch: &Launch<'_>, p: &Product<'_>, offsets: [usize; 4], (first, 
         });
     });
     let b_col = Product::matrix_strides(p.b)[1];
+    let column = |j: usize| {
+        let bytes = p.k / dtype.block_elements() * dtype.block_bytes();
+        // SAFETY: the column has `k` elements, which nobody writes meanwhile.
+        unsafe { from_raw_parts(p.b.at(offsets[1] + j * b_col), bytes) }
+    };
     let width = (UNIT / p.k.max(1)).next_multiple_of(FEW_COLS).clamp(FEW_COLS, 256).min(p.n);
     split(launch.pool, p.n.div_ceil(width), width * p.k * m.div_ceil(2), &|units| {
         with_records(COLS * parts, |w: &mut [Weights]| {
@@ -75,20 +82,35 @@ fn some_rows(launch: &Launch<'_>, p: &Product<'_>, offsets: [usize; 4], (first, 
                 for unit in units {
                     let j = unit * width;
                     let cols = width.min(p.n - j);
+                    results.fill(0.0);
                     for c in (0..cols).step_by(COLS) {
-                        let some = COLS.min(cols - c);
-                        for (i, to) in w.chunks_exact_mut(parts.max(1)).enumerate().take(some) {
-                            let from = p.b.at(offsets[1] + (j + c + i) * b_col);
-                            // SAFETY: the column has `k` elements.
-                            unsafe { int8::unpack((p.simd, level), dtype, from, p.k, to) };
+                        let taken = COLS.min(cols - c);
+                        let mut add = |r: usize, c: usize, sums: &[f32]| {
+                            sums.iter().enumerate().for_each(|(i, &sum)| results[(r + i) * width + c] += sum);
+                        };
+                        if m <= ROWS && int8::reads_blocks(level, dtype) {
+                            for c in c..c + taken {
+                                // SAFETY: all rows were rounded.
+                                let sums = unsafe {
+                                    int8::dots_of_blocks(level, dtype, column(j + c), (rows.at(0, parts), m), parts)
+                                };
+                                add(0, c, &sums[..m]);
+                            }
+                            continue;
                         }
-                        for r in (0..m).step_by(ROWS) {
-                            let n = ROWS.min(m - r);
-                            // SAFETY: the columns were unpacked, and all rows rounded.
-                            let sums =
-                                unsafe { int8::dots(level, kind, (w.as_ptr(), some), (rows.at(r, parts), n), parts) };
-                            for (i, sums) in sums.iter().enumerate().take(some) {
-                                (0..n).for_each(|r1| results[(r + r1) * width + c + i] = sums[r1]);
+                        for (i, to) in w.chunks_exact_mut(parts.max(1)).enumerate().take(taken) {
+                            int8::unpack((p.simd, level), dtype, column(j + c + i), to);
+                        }
+                        for from in (0..parts).step_by(DEPTH) {
+                            let some = from..parts.min(from + DEPTH);
+                            for r in (0..m).step_by(ROWS) {
+                                let n = ROWS.min(m - r);
+                                // SAFETY: the columns were unpacked, and all rows rounded.
+                                let sums = unsafe {
+                                    let (w, x) = ((w.as_ptr(), taken), (rows.at(r, parts).cast_const(), n));
+                                    int8::dots(level, kind, w, x, (parts, some.clone()))
+                                };
+                                sums.iter().enumerate().take(taken).for_each(|(i, sums)| add(r, c + i, &sums[..n]));
                             }
                         }
                     }

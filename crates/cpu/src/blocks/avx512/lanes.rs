@@ -15,7 +15,7 @@ use super::super::x86::widen;
 /// not lie across two lines.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-pub(in crate::blocks) struct Line<T>(pub(in crate::blocks) T);
+pub(super) struct Line<T>(pub(super) T);
 
 /// The f16 at byte `at`.
 ///
@@ -52,7 +52,7 @@ pub(super) fn bytes(from: &[u8]) -> __m512i {
 /// The f16 at byte `AT` of each of up to eight blocks.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(in crate::blocks) fn halves<const BYTES: usize, const AT: usize>(blocks: &[[u8; BYTES]]) -> Line<[f32; 8]> {
+pub(super) fn halves<const BYTES: usize, const AT: usize>(blocks: &[[u8; BYTES]]) -> Line<[f32; 8]> {
     let mut bits = Line([0u16; 8]);
     for (bits, block) in bits.0.iter_mut().zip(blocks) {
         *bits = u16::from_le_bytes([block[AT], block[AT + 1]]);

@@ -19,7 +19,9 @@ mod quantise;
 mod weights;
 
 pub(crate) use quantise::quantise;
-pub(crate) use weights::{kind, unpack};
+pub(crate) use weights::{dots_of_blocks, kind, reads_blocks, unpack};
+
+use std::ops::Range;
 
 use crate::scratch::Record;
 use crate::simd::Simd;
@@ -115,8 +117,8 @@ impl Kind {
     }
 }
 
-/// The dot products of `cols ≤ COLS` columns of a weight with `rows ≤ ROWS` rows of activations: each is
-/// `parts` long and begins `parts` after the one before. Zeros for those that are not there.
+/// The dot products of parts `some` of `cols ≤ COLS` columns of a weight and of `rows ≤ ROWS` rows of activations:
+/// each begins `parts` after the one before. Zeros for those that are not there.
 ///
 /// # Safety
 /// They are readable.
@@ -125,22 +127,22 @@ pub(crate) unsafe fn dots(
     kind: Kind,
     (w, cols): (*const Weights, usize),
     (x, rows): (*const Activations, usize),
-    parts: usize,
+    (parts, some): (usize, Range<usize>),
 ) -> [[f32; ROWS]; COLS] {
     debug_assert!(cols <= COLS && rows <= ROWS);
     let mut all = [[0.0; ROWS]; COLS];
     #[cfg(target_arch = "x86_64")]
     if level == Level::Avx512 && cols == COLS {
         // SAFETY: passed on; the level exists only where the processor has its features.
-        return unsafe { avx512::dots(kind, w, (x, rows), parts) };
+        return unsafe { avx512::dots(kind, w, (x, rows), parts, some) };
     }
     for (c, sums) in all.iter_mut().enumerate().take(cols) {
         for (r, sum) in sums.iter_mut().enumerate().take(rows) {
-            // SAFETY: column `c` and row `r` have `parts` parts each; levels exist only where the
-            // processor has their features.
+            // SAFETY: column `c` and row `r` have these parts; levels exist only where the processor has their
+            // features.
             unsafe {
-                let w = std::slice::from_raw_parts(w.add(c * parts), parts);
-                let x = std::slice::from_raw_parts(x.add(r * parts), parts);
+                let w = std::slice::from_raw_parts(w.add(c * parts + some.start), some.len());
+                let x = std::slice::from_raw_parts(x.add(r * parts + some.start), some.len());
                 *sum = match level {
                     #[cfg(target_arch = "x86_64")]
                     Level::Avx512 => avx512::dot(kind, w, x),

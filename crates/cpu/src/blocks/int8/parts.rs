@@ -5,24 +5,24 @@
 //! that nothing has to be moved afterwards.
 
 use std::arch::x86_64::{
-    __m512, __m512i, _mm_loadu_si128, _mm256_loadu_si256, _mm512_add_epi8, _mm512_and_si512, _mm512_castps256_ps512,
-    _mm512_castsi128_si512, _mm512_castsi256_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_inserti32x4,
-    _mm512_inserti64x4, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mul_ps, _mm512_permutex2var_epi32,
-    _mm512_permutexvar_epi32, _mm512_permutexvar_ps, _mm512_rorv_epi32, _mm512_set1_epi8, _mm512_set1_ps,
-    _mm512_setzero_ps, _mm512_shuffle_i64x2, _mm512_srlv_epi32, _mm512_store_ps, _mm512_store_si512,
+    __m512, __m512i, _mm_loadu_si128, _mm_setr_epi16, _mm256_cvtph_ps, _mm256_loadu_si256, _mm512_add_epi8,
+    _mm512_and_si512, _mm512_castps256_ps512, _mm512_castsi128_si512, _mm512_castsi256_si512, _mm512_cvtepi8_epi32,
+    _mm512_cvtepi32_ps, _mm512_inserti32x4, _mm512_inserti64x4, _mm512_loadu_si512, _mm512_mul_ps,
+    _mm512_permutex2var_epi32, _mm512_permutexvar_epi32, _mm512_permutexvar_ps, _mm512_rorv_epi32, _mm512_set1_epi8,
+    _mm512_set1_ps, _mm512_setzero_ps, _mm512_shuffle_i64x2, _mm512_srlv_epi32, _mm512_store_ps, _mm512_store_si512,
     _mm512_ternarylogic_epi32, _mm512_xor_si512,
 };
 
 use unisono_core::DType;
 
 use super::super::Codes;
-use super::super::avx512::lanes::{Line, half, halves};
+use super::super::avx512::lanes::half;
 use super::super::direct::six_bits;
 use super::super::unpack::Format;
 use super::{LANES, PART, Weights};
 
 /// Four registers: byte `64·t + b` of a part is byte `b` of register `t`.
-type Part = [__m512i; 4];
+pub(super) type Part = [__m512i; 4];
 /// A number for each lane, for each register of a part.
 type Lanes = [[i32; LANES]; 4];
 
@@ -46,39 +46,70 @@ macro_rules! lanes {
     }};
 }
 
-/// Unpacks whole parts; `false` for formats without code of their own.
-#[target_feature(enable = "avx512f,avx512bw")]
-pub(super) fn unpack(dtype: DType, bytes: &[u8], to: &mut [Weights]) -> bool {
+/// What is done with a part.
+pub(super) trait Sink {
+    /// Takes the next part: its codes, factors and offsets.
+    ///
+    /// # Safety
+    /// The processor has AVX-512 with BW and VNNI, and the sink has room for the part.
+    unsafe fn take(&mut self, codes: Part, factor: __m512, offset: __m512);
+}
+
+/// Stores parts one after the other.
+struct Store(*mut Weights);
+
+impl Sink for Store {
+    #[inline(always)]
+    unsafe fn take(&mut self, codes: Part, factor: __m512, offset: __m512) {
+        // SAFETY: the caller's promise; there is room for 256 bytes and twice sixteen numbers, and parts are aligned.
+        unsafe {
+            let to = &mut *self.0;
+            for (t, codes) in codes.into_iter().enumerate() {
+                _mm512_store_si512(to.code.as_mut_ptr().add(64 * t).cast(), codes);
+            }
+            _mm512_store_ps(to.factor.as_mut_ptr(), factor);
+            _mm512_store_ps(to.offset.as_mut_ptr(), offset);
+        }
+        self.0 = self.0.wrapping_add(1);
+    }
+}
+
+/// Whether a format has code of its own here.
+pub(super) fn has_own(dtype: DType) -> bool {
+    matches!(dtype, DType::Q4_0 | DType::Q8_0 | DType::Q4K | DType::Q5K | DType::Q6K)
+}
+
+/// Gives whole parts of a format that [has code of its own](has_own) to a sink.
+///
+/// # Safety
+/// The sink has room for them.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) unsafe fn each(dtype: DType, bytes: &[u8], sink: &mut impl Sink) {
     macro_rules! parts {
         ($blocks:literal of $bytes:literal, $put:expr) => {
-            for (blocks, to) in bytes.as_chunks::<$bytes>().0.chunks_exact($blocks).zip(to) {
+            for blocks in bytes.as_chunks::<$bytes>().0.as_chunks::<$blocks>().0 {
                 let (codes, factor, offset) = $put(blocks);
-                store(codes, factor, offset, to);
+                // SAFETY: the caller's promise.
+                unsafe { sink.take(codes, factor, offset) };
             }
         };
     }
     match dtype {
         DType::Q4_0 => parts!(8 of 18, |b| q4_0(b)),
         DType::Q8_0 => parts!(8 of 34, |b| q8_0(b)),
-        DType::Q4K => parts!(1 of 144, |b: &[[u8; 144]]| q4_k(&b[0])),
-        DType::Q5K => parts!(1 of 176, |b: &[[u8; 176]]| q5_k(&b[0])),
-        DType::Q6K => parts!(1 of 210, |b: &[[u8; 210]]| q6_k(&b[0])),
-        _ => return false,
+        DType::Q4K => parts!(1 of 144, |b: &[[u8; 144]; 1]| q4_k(&b[0])),
+        DType::Q5K => parts!(1 of 176, |b: &[[u8; 176]; 1]| q5_k(&b[0])),
+        DType::Q6K => parts!(1 of 210, |b: &[[u8; 210]; 1]| q6_k(&b[0])),
+        _ => {}
     }
-    true
 }
 
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn store(codes: Part, factor: __m512, offset: __m512, to: &mut Weights) {
-    // SAFETY: there is room for 256 bytes and twice sixteen numbers; parts are aligned.
-    unsafe {
-        for (t, codes) in codes.into_iter().enumerate() {
-            _mm512_store_si512(to.code.as_mut_ptr().add(64 * t).cast(), codes);
-        }
-        _mm512_store_ps(to.factor.as_mut_ptr(), factor);
-        _mm512_store_ps(to.offset.as_mut_ptr(), offset);
-    }
+/// Unpacks whole parts of a format that [has code of its own](has_own).
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn unpack(dtype: DType, bytes: &[u8], to: &mut [Weights]) {
+    // SAFETY: there are as many parts as blocks fill.
+    unsafe { each(dtype, bytes, &mut Store(to.as_mut_ptr())) };
 }
 
 #[inline]
@@ -114,15 +145,13 @@ fn twice(eight: __m512) -> __m512 {
     _mm512_permutexvar_ps(vector(&lanes!(|_t, l| l / 2)[0]), eight)
 }
 
-/// The factors of eight blocks.
+/// The factors of eight blocks, which begin with them.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn factors<const BYTES: usize>(blocks: &[[u8; BYTES]]) -> __m512 {
-    let Line(eight) = halves::<BYTES, 0>(blocks);
-    let mut all = [0.0; LANES];
-    all[..8].copy_from_slice(&eight);
-    // SAFETY: there are sixteen.
-    twice(unsafe { _mm512_loadu_ps(all.as_ptr()) })
+fn factors<const BYTES: usize>(blocks: &[[u8; BYTES]; 8]) -> __m512 {
+    let bits = |b: usize| i16::from_le_bytes([blocks[b][0], blocks[b][1]]);
+    let eight = _mm_setr_epi16(bits(0), bits(1), bits(2), bits(3), bits(4), bits(5), bits(6), bits(7));
+    twice(_mm512_castps256_ps512(_mm256_cvtph_ps(eight)))
 }
 
 /// Four bits of each byte of the lanes that `from` names in two registers, those above `shift`.
@@ -169,7 +198,7 @@ fn in_lanes(natural: Part) -> Part {
 /// Lane `2·b` is the lower half of block `b`, lane `2·b + 1` the upper one.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn q4_0(blocks: &[[u8; 18]]) -> (Part, __m512, __m512) {
+fn q4_0(blocks: &[[u8; 18]; 8]) -> (Part, __m512, __m512) {
     let raw = [nibbles_of_four(&blocks[..4]), nibbles_of_four(&blocks[4..8])];
     let codes = nibbles(raw, lanes!(|t, l| l / 2 * 4 + t), lanes!(|_t, l| l % 2 * 4));
     (codes, factors(blocks), _mm512_setzero_ps())
@@ -177,7 +206,7 @@ fn q4_0(blocks: &[[u8; 18]]) -> (Part, __m512, __m512) {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn q8_0(blocks: &[[u8; 34]]) -> (Part, __m512, __m512) {
+fn q8_0(blocks: &[[u8; 34]; 8]) -> (Part, __m512, __m512) {
     // SAFETY: each block has bytes 2 to 33.
     let of = |i: usize| unsafe { _mm256_loadu_si256(blocks[i].as_ptr().add(2).cast()) };
     let sign = _mm512_set1_epi8(-128);

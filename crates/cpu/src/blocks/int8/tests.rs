@@ -50,29 +50,36 @@ fn products_are_those_of_the_decoded_blocks_and_the_rounded_activations() {
             for (simd, level) in levels() {
                 let mut w = vec![Weights { code: [0; PART], factor: [0.0; LANES], offset: [0.0; LANES] }; COLS * parts];
                 for (column, to) in bytes.chunks(bytes.len() / COLS).zip(w.chunks_mut(parts)) {
-                    // SAFETY: a column has as many elements.
-                    unsafe { unpack((simd, level), dtype, column.as_ptr(), elements, to) };
+                    unpack((simd, level), dtype, column, to);
                 }
                 let mut a = vec![Activations::ZERO; ROWS * parts];
                 for (row, to) in x.chunks(elements).zip(a.chunks_mut(parts)) {
                     quantise(simd, row, dtype.block_elements(), kind.zero().into(), to);
                 }
+                let right = |c: usize, r: usize, sum: f32| {
+                    let products = || decoded[c * elements..].iter().zip(&rows[r]).map(|(&w, &x)| f64::from(w) * x);
+                    let (exact, size) = (products().sum::<f64>(), products().map(f64::abs).sum::<f64>());
+                    let what = format!("{dtype} {level:?} {elements} {c},{r}");
+                    assert!((f64::from(sum) - exact).abs() <= 1e-5 * size, "{what}: {sum}, not {exact}");
+                };
                 for (cols, n) in [(COLS, ROWS), (COLS, 3), (COLS, 2), (COLS, 1), (1, 1), (3, 2)] {
                     // SAFETY: there are as many columns and rows.
-                    let sums = unsafe { dots(level, kind, (w.as_ptr(), cols), (a.as_ptr(), n), parts) };
+                    let sums = unsafe { dots(level, kind, (w.as_ptr(), cols), (a.as_ptr(), n), (parts, 0..parts)) };
                     for (c, sums) in sums.iter().enumerate() {
                         for (r, &sum) in sums.iter().enumerate() {
-                            let products =
-                                || decoded[c * elements..].iter().zip(&rows[r]).map(|(&w, &x)| f64::from(w) * x);
-                            let (exact, size) = (products().sum::<f64>(), products().map(f64::abs).sum::<f64>());
-                            let expected = if c < cols && r < n { exact } else { 0.0 };
-                            let error = (f64::from(sum) - expected).abs();
-                            assert!(
-                                error <= 1e-5 * size,
-                                "{dtype} {level:?} {elements} {cols}x{n}: sum {c},{r} is {sum}, not {expected}"
-                            );
+                            if c < cols && r < n { right(c, r, sum) } else { assert_eq!(sum, 0.0) }
                         }
                     }
+                }
+                if !reads_blocks(level, dtype) {
+                    continue;
+                }
+                for n in 1..=ROWS {
+                    let column = &bytes[..bytes.len() / COLS];
+                    // SAFETY: there are as many rows.
+                    let sums = unsafe { dots_of_blocks(level, dtype, column, (a.as_ptr(), n), parts) };
+                    sums[..n].iter().enumerate().for_each(|(r, &sum)| right(0, r, sum));
+                    assert!(sums[n..].iter().all(|&sum| sum == 0.0));
                 }
             }
         }
@@ -84,15 +91,14 @@ fn what_is_not_finite_stays_so_and_what_is_tiny_vanishes() {
     for (simd, level) in levels() {
         let bytes = blocks(DType::Q8_0, PART);
         let mut w = [Weights { code: [0; PART], factor: [0.0; LANES], offset: [0.0; LANES] }];
-        // SAFETY: there are as many elements.
-        unsafe { unpack((simd, level), DType::Q8_0, bytes.as_ptr(), PART, &mut w) };
+        unpack((simd, level), DType::Q8_0, &bytes, &mut w);
         for (value, expect) in [(f32::NAN, f32::NAN), (f32::INFINITY, f32::NAN), (1e-37, 0.0)] {
             let mut x = [0f32; PART];
             x[100] = value;
             let mut a = [Activations::ZERO];
             quantise(simd, &x, 32, 128, &mut a);
             // SAFETY: one column and one row of one part.
-            let sum = unsafe { dots(level, kind(DType::Q8_0), (w.as_ptr(), 1), (a.as_ptr(), 1), 1) }[0][0];
+            let sum = unsafe { dots(level, kind(DType::Q8_0), (w.as_ptr(), 1), (a.as_ptr(), 1), (1, 0..1)) }[0][0];
             assert!(sum == expect || sum.is_nan() && expect.is_nan(), "{level:?} {value}: {sum}");
         }
     }

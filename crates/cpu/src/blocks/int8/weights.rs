@@ -8,9 +8,9 @@ use unisono_core::DType;
 use super::super::Codes;
 use super::super::dot::with_format;
 use super::super::unpack::{self, Format};
+use super::{Activations, Kind, LANES, Level, PART, ROWS, Weights};
 #[cfg(target_arch = "x86_64")]
-use super::parts;
-use super::{Kind, LANES, Level, PART, Weights};
+use super::{avx512, parts};
 use crate::simd::Simd;
 
 /// What a format has beside codes and factors.
@@ -26,43 +26,78 @@ pub(crate) fn kind(dtype: DType) -> Kind {
     }
 }
 
-/// Unpacks the blocks at `from`, `elements` of them (a whole number of blocks), into as many parts as they fill.
-/// What the last part has beyond them gives zeros.
-///
-/// # Safety
-/// The blocks are readable.
-pub(crate) unsafe fn unpack(
-    (simd, level): (Simd, Level),
-    dtype: DType,
-    from: *const u8,
-    elements: usize,
-    to: &mut [Weights],
-) {
+/// Calls `f` with the blocks of a column that fill parts, and with the rest in one that zeros fill up: bytes of
+/// zeros are blocks whose factors are zeros, or whose codes stand for them.
+fn whole_parts(dtype: DType, bytes: &[u8], mut f: impl FnMut(&[u8])) {
     let per_part = PART / dtype.block_elements() * dtype.block_bytes();
-    // SAFETY: the caller's promise.
-    let bytes = unsafe { std::slice::from_raw_parts(from, elements / dtype.block_elements() * dtype.block_bytes()) };
-    let mut last = [0; PART / 32 * 34];
     let (whole, rest) = bytes.split_at(bytes.len() / per_part * per_part);
-    let last = &mut last[..if rest.is_empty() { 0 } else { per_part }];
+    f(whole);
     if !rest.is_empty() {
-        // Bytes of zeros are blocks whose factors are zeros, or whose codes stand for zeros.
+        let mut last = [0; PART / 32 * 34];
         last[..rest.len()].copy_from_slice(rest);
+        f(&last[..per_part]);
     }
-    let (to, end) = to.split_at_mut(whole.len() / per_part);
-    for (bytes, to) in [(whole, to), (last, end)] {
+}
+
+/// Unpacks the blocks `bytes` into as many parts as they fill. What the last part has beyond them gives zeros.
+pub(crate) fn unpack((simd, level): (Simd, Level), dtype: DType, bytes: &[u8], to: &mut [Weights]) {
+    let (mut to, zero) = (to, kind(dtype).zero());
+    whole_parts(dtype, bytes, |bytes| {
+        let parts = bytes.len() * dtype.block_elements() / dtype.block_bytes() / PART;
+        let (some, rest) = std::mem::take(&mut to).split_at_mut(parts);
+        to = rest;
         #[cfg(target_arch = "x86_64")]
         if level == Level::Avx512 {
-            // SAFETY: the level exists only where the processor has AVX-512.
+            // SAFETY: the level exists only where the processor has AVX-512 with VNNI.
             unsafe {
-                if !parts::unpack(dtype, bytes, to) {
-                    with_format!(dtype, F => parts::unpack_any::<F>(bytes, kind(dtype).zero(), to), {});
+                if parts::has_own(dtype) {
+                    parts::unpack(dtype, bytes, some);
+                } else {
+                    with_format!(dtype, F => parts::unpack_any::<F>(bytes, zero, some), {});
                 }
             }
-            continue;
+            return;
         }
         let _ = level;
-        with_format!(dtype, F => unpack_all::<F>(simd, bytes, kind(dtype).zero(), to), {});
+        with_format!(dtype, F => unpack_all::<F>(simd, bytes, zero, some), {});
+    });
+}
+
+/// Whether [`dots_of_blocks`] exists.
+pub(crate) fn reads_blocks(level: Level, dtype: DType) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if level == Level::Avx512 {
+        return parts::has_own(dtype);
     }
+    let _ = (level, dtype);
+    false
+}
+
+/// The dot products of the column `bytes` with `rows ≤ ROWS` rows of activations, without parts in memory: for few
+/// rows. Zeros where [`reads_blocks`] denies it.
+///
+/// # Safety
+/// Each row has as many parts as the column fills, `parts` after the one before.
+pub(crate) unsafe fn dots_of_blocks(
+    level: Level,
+    dtype: DType,
+    bytes: &[u8],
+    (x, rows): (*const Activations, usize),
+    parts: usize,
+) -> [f32; ROWS] {
+    let mut sums = [0.0; ROWS];
+    #[cfg(target_arch = "x86_64")]
+    if reads_blocks(level, dtype) {
+        let mut x = x;
+        whole_parts(dtype, bytes, |bytes| {
+            // SAFETY: passed on; the level exists only where the processor has AVX-512 with VNNI.
+            let some = unsafe { avx512::dots_of_blocks(kind(dtype), (dtype, bytes), (x, rows), parts) };
+            sums.iter_mut().zip(some).for_each(|(sum, more)| *sum += more);
+            x = x.wrapping_add(bytes.len() * dtype.block_elements() / dtype.block_bytes() / PART);
+        });
+    }
+    let _ = (level, dtype, bytes, x, rows, parts);
+    sums
 }
 
 fn unpack_all<F: Format>(simd: Simd, bytes: &[u8], zero: u8, to: &mut [Weights]) {

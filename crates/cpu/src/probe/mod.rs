@@ -3,6 +3,8 @@
 //! Every thread runs the same loop; memory is cut into one part for each. Loop counts and results go
 //! through [`black_box`], so that no work can be folded or left out.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -42,7 +44,9 @@ struct Loops {
 fn loops(simd: Simd) -> Loops {
     match simd {
         #[cfg(target_arch = "x86_64")]
-        Simd::Avx512 | Simd::Avx2 => x86::LOOPS,
+        Simd::Avx512 => Loops { dot_int8: avx512::with_vnni().unwrap_or(x86::LOOPS.dot_int8), ..avx512::LOOPS },
+        #[cfg(target_arch = "x86_64")]
+        Simd::Avx2 => x86::LOOPS,
         Simd::Portable => portable::LOOPS,
     }
 }

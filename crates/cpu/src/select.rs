@@ -46,7 +46,7 @@ pub(crate) fn candidates(desc: &OpDesc, modes: &[NumericMode]) -> Vec<Candidate>
         Op::Copy if blocks => vec![("blocks", block_move::copy)],
         Op::GatherRows if blocks => vec![("blocks", block_move::gather_rows)],
         Op::ScatterRows if blocks => vec![("blocks", block_move::scatter_rows)],
-        Op::MatMulId => experts(desc),
+        Op::MatMulId => experts(desc, modes),
         op if blocks && !matches!(op, Op::MatMul | Op::Linear(_) | Op::Attention(_)) => Vec::new(),
         Op::Copy if movement::is_block_copy(&desc.inputs[0], &desc.outputs[0]) => {
             vec![("bytes", movement::copy_bytes), ("strided", movement::copy)]
@@ -136,13 +136,16 @@ fn products(desc: &OpDesc, modes: &[NumericMode]) -> Vec<Entry> {
     list
 }
 
-fn experts(desc: &OpDesc) -> Vec<Entry> {
+fn experts(desc: &OpDesc, modes: &[NumericMode]) -> Vec<Entry> {
     let (b, ids) = (&desc.inputs[1], &desc.inputs[2]);
     let mut list: Vec<Entry> = vec![("gemm", experts::gemm_experts)];
     if b.dtype.is_block() || b.strides[1] == 1 || b.shape[1] <= 1 {
         // Nobody knows how the rows are spread before they run; evenly is the best guess.
         let few = ids.elements() <= FEW_ROWS * b.shape[0];
         list.insert(if few { 0 } else { 1 }, ("dots", experts::dot_experts));
+    }
+    if b.dtype.is_block() && modes.contains(&NumericMode::Int8Activations) {
+        list.insert(0, ("int8", experts::int8_experts));
     }
     list
 }

@@ -5,9 +5,10 @@ use unisono_core::DType;
 
 use super::gemm::{Block, gemm};
 use super::matmul::panel;
-use super::{Launch, movement};
+use super::{Launch, int8, movement};
 use crate::blocks;
-use crate::scratch::with_scratch;
+use crate::blocks::int8::{Activations, PART};
+use crate::scratch::{with_records, with_scratch};
 use crate::simd::Simd;
 use crate::simd::dot::{self, GROUP};
 use crate::view::View;
@@ -119,6 +120,30 @@ fn by_gemm(task: &Task<'_>, scratch: &mut [f32], results: &mut [f32]) {
             gemm([m, task.cols, depth], a, b, y, start > 0);
         }
     }
+}
+
+/// The same in the mode `int8-activations`, for a weight in blocks.
+fn by_int8(task: &Task<'_>, x: &mut [f32], results: &mut [f32]) {
+    let (dtype, m, parts) = (task.b.dtype(), task.rows.len(), task.k.div_ceil(PART));
+    let (bytes, col) = (task.k / dtype.block_elements() * dtype.block_bytes(), task.b.stride(2));
+    with_records(m * parts, |rows: &mut [Activations]| {
+        for (&row, to) in task.rows.iter().zip(rows.chunks_exact_mut(parts)) {
+            let run = task.a.run(task.position(task.a, row), task.a.stride(2));
+            // SAFETY: the row has `k` elements.
+            let x = unsafe { run.as_f32(task.simd, task.k, x) };
+            blocks::int8::quantise(task.simd, x, dtype.block_elements(), blocks::int8::kind(dtype).zero().into(), to);
+        }
+        // SAFETY: each column of `b` has `k` elements, which nobody writes meanwhile.
+        let column = |c: usize| unsafe { std::slice::from_raw_parts(task.b.at((task.first + c) * col), bytes) };
+        let rows = (rows.as_ptr(), m);
+        // SAFETY: all rows were rounded.
+        unsafe { int8::products(task.simd, dtype, (column, task.cols), rows, parts, (results, task.cols)) };
+    });
+}
+
+/// Products of bytes, where the device has the mode and the weight is in blocks.
+pub(crate) fn int8_experts(launch: &Launch<'_>) {
+    run(launch, |task| task.k, by_int8);
 }
 
 /// Dot products along k, which is contiguous in `b`.

@@ -4,10 +4,13 @@
 
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
+use unisono_core::DType;
+
 use super::Launch;
 use super::matmul::Product;
 use crate::blocks::int8::{self, Activations, COLS, Level, PART, ROWS, Weights};
 use crate::scratch::{with_records, with_scratch};
+use crate::simd::Simd;
 use crate::view::split;
 
 /// Rows of `a` that are rounded before columns are unpacked for them.
@@ -54,7 +57,7 @@ pub(crate) fn int8(launch: &Launch<'_>) {
 /// All columns of rows `first..first + m`.
 fn some_rows(launch: &Launch<'_>, p: &Product<'_>, offsets: [usize; 4], (first, m): (usize, usize), rows: Rows) {
     let (parts, dtype) = (p.k.div_ceil(PART), p.b.dtype());
-    let (kind, level) = (int8::kind(dtype), Level::of(p.simd));
+    let zero = int8::kind(dtype).zero();
     let [a_row, a_col] = Product::matrix_strides(p.a);
     split(launch.pool, m, p.k, &|some| {
         with_scratch(p.k, |buffer| {
@@ -64,62 +67,73 @@ fn some_rows(launch: &Launch<'_>, p: &Product<'_>, offsets: [usize; 4], (first, 
                 unsafe {
                     let to = from_raw_parts_mut(rows.at(r, parts), parts);
                     let x = x.as_f32(p.simd, p.k, buffer);
-                    int8::quantise(p.simd, x, dtype.block_elements(), kind.zero().into(), to);
+                    int8::quantise(p.simd, x, dtype.block_elements(), zero.into(), to);
                 }
             }
         });
     });
     let b_col = Product::matrix_strides(p.b)[1];
-    let column = |j: usize| {
-        let bytes = p.k / dtype.block_elements() * dtype.block_bytes();
-        // SAFETY: the column has `k` elements, which nobody writes meanwhile.
-        unsafe { from_raw_parts(p.b.at(offsets[1] + j * b_col), bytes) }
-    };
+    let bytes = p.k / dtype.block_elements() * dtype.block_bytes();
     let width = (UNIT / p.k.max(1)).next_multiple_of(FEW_COLS).clamp(FEW_COLS, 256).min(p.n);
     split(launch.pool, p.n.div_ceil(width), width * p.k * m.div_ceil(2), &|units| {
-        with_records(COLS * parts, |w: &mut [Weights]| {
-            with_scratch(m * width, |results| {
-                for unit in units {
-                    let j = unit * width;
-                    let cols = width.min(p.n - j);
-                    results.fill(0.0);
-                    for c in (0..cols).step_by(COLS) {
-                        let taken = COLS.min(cols - c);
-                        let mut add = |r: usize, c: usize, sums: &[f32]| {
-                            sums.iter().enumerate().for_each(|(i, &sum)| results[(r + i) * width + c] += sum);
-                        };
-                        if m <= ROWS && int8::reads_blocks(level, dtype) {
-                            for c in c..c + taken {
-                                // SAFETY: all rows were rounded.
-                                let sums = unsafe {
-                                    int8::dots_of_blocks(level, dtype, column(j + c), (rows.at(0, parts), m), parts)
-                                };
-                                add(0, c, &sums[..m]);
-                            }
-                            continue;
-                        }
-                        for (i, to) in w.chunks_exact_mut(parts.max(1)).enumerate().take(taken) {
-                            int8::unpack((p.simd, level), dtype, column(j + c + i), to);
-                        }
-                        for from in (0..parts).step_by(DEPTH) {
-                            let some = from..parts.min(from + DEPTH);
-                            for r in (0..m).step_by(ROWS) {
-                                let n = ROWS.min(m - r);
-                                // SAFETY: the columns were unpacked, and all rows rounded.
-                                let sums = unsafe {
-                                    let (w, x) = ((w.as_ptr(), taken), (rows.at(r, parts).cast_const(), n));
-                                    int8::dots(level, kind, w, x, (parts, some.clone()))
-                                };
-                                sums.iter().enumerate().take(taken).for_each(|(i, sums)| add(r, c + i, &sums[..n]));
-                            }
-                        }
-                    }
-                    for (r, results) in results.chunks_exact_mut(width).enumerate() {
-                        // SAFETY: only this unit writes these columns.
-                        unsafe { p.finish(offsets, first + r, j, &mut results[..cols]) };
-                    }
+        with_scratch(m * width, |results| {
+            for unit in units {
+                let j = unit * width;
+                let cols = width.min(p.n - j);
+                // SAFETY: each column has `k` elements, which nobody writes meanwhile.
+                let column = |c: usize| unsafe { from_raw_parts(p.b.at(offsets[1] + (j + c) * b_col), bytes) };
+                // SAFETY: all rows were rounded.
+                unsafe { products(p.simd, dtype, (column, cols), (rows.at(0, parts), m), parts, (results, width)) };
+                for (r, results) in results.chunks_exact_mut(width).enumerate() {
+                    // SAFETY: only this unit writes these columns.
+                    unsafe { p.finish(offsets, first + r, j, &mut results[..cols]) };
                 }
-            });
+            }
         });
+    });
+}
+
+/// The products of `cols` columns of a weight of type `dtype`, given by their blocks, with `m` rows of `parts` parts
+/// each, into `results`, whose rows are `width` long.
+///
+/// # Safety
+/// The rows are there, and were rounded for this type.
+pub(super) unsafe fn products<'a>(
+    simd: Simd,
+    dtype: DType,
+    (column, cols): (impl Fn(usize) -> &'a [u8], usize),
+    (rows, m): (*const Activations, usize),
+    parts: usize,
+    (results, width): (&mut [f32], usize),
+) {
+    let (kind, level) = (int8::kind(dtype), Level::of(simd));
+    results.fill(0.0);
+    let mut add = |r: usize, c: usize, sums: &[f32]| {
+        sums.iter().enumerate().for_each(|(i, &sum)| results[(r + i) * width + c] += sum);
+    };
+    if m <= ROWS && int8::reads_blocks(level, dtype) {
+        for c in 0..cols {
+            // SAFETY: the caller's promise.
+            let sums = unsafe { int8::dots_of_blocks(level, dtype, column(c), (rows, m), parts) };
+            add(0, c, &sums[..m]);
+        }
+        return;
+    }
+    with_records(COLS * parts, |w: &mut [Weights]| {
+        for c in (0..cols).step_by(COLS) {
+            let taken = COLS.min(cols - c);
+            for (i, to) in w.chunks_exact_mut(parts.max(1)).enumerate().take(taken) {
+                int8::unpack((simd, level), dtype, column(c + i), to);
+            }
+            for from in (0..parts).step_by(DEPTH) {
+                let some = from..parts.min(from + DEPTH);
+                for r in (0..m).step_by(ROWS) {
+                    let x = (rows.wrapping_add(r * parts), ROWS.min(m - r));
+                    // SAFETY: the columns were unpacked; the rows are the caller's promise.
+                    let sums = unsafe { int8::dots(level, kind, (w.as_ptr(), taken), x, (parts, some.clone())) };
+                    sums.iter().enumerate().take(taken).for_each(|(i, sums)| add(r, c + i, &sums[..x.1]));
+                }
+            }
+        }
     });
 }

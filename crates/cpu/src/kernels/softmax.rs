@@ -57,6 +57,19 @@ fn normalise(simd: Simd, scores: &mut [f32], sink: Option<f32>, log: Option<f32>
     scores.iter_mut().for_each(|z| *z = if *z == f32::NEG_INFINITY { lowest } else { (*z - max) - log_sum });
 }
 
+/// Probabilities of the scores `x·scale`, which stay where they are: a row that is not copied first costs a pass
+/// less, and its place in `y` is written only once its largest score is known.
+fn scores_of(simd: Simd, x: &[f32], scale: f32, sink: Option<f32>, y: &mut [f32]) {
+    let max = reduce::max(simd, x) * scale;
+    if max == f32::NEG_INFINITY {
+        return y.fill(0.0);
+    }
+    let max = sink.map_or(max, |s| max.max(s));
+    let sunk = sink.map_or(0.0, |s| math::exp::<false>(s - max));
+    let sum = math::exp_scaled(simd, x, scale, max, y) + sunk;
+    reduce::scale_by(simd, y, 1.0 / sum);
+}
+
 /// What a masked element of a log_softmax is.
 fn lowest(dtype: DType) -> f32 {
     match dtype {
@@ -104,15 +117,20 @@ pub(crate) fn softmax(launch: &Launch<'_>) {
                 // only this task writes.
                 unsafe {
                     let row = if plain { std::slice::from_raw_parts_mut(to.ptr.cast(), n) } else { &mut *scores };
-                    let visible = &mut row[first..end];
-                    x.row(xo).skip(first).load(simd, visible);
-                    if s.scale.0 != 1.0 {
-                        reduce::scale_by(simd, visible, s.scale.0);
+                    let (from, visible) = (x.row(xo).skip(first), &mut row[first..end]);
+                    if from.is_plain() && mask.is_none() && log.is_none() && s.scale.0 > 0.0 {
+                        let from = std::slice::from_raw_parts(from.ptr.cast(), end - first);
+                        scores_of(simd, from, s.scale.0, sink, visible);
+                    } else {
+                        from.load(simd, visible);
+                        if s.scale.0 != 1.0 {
+                            reduce::scale_by(simd, visible, s.scale.0);
+                        }
+                        if let Some(mask) = mask {
+                            add_mask(simd, visible, mask.row(mo).skip(first));
+                        }
+                        normalise(simd, visible, sink, log);
                     }
-                    if let Some(mask) = mask {
-                        add_mask(simd, visible, mask.row(mo).skip(first));
-                    }
-                    normalise(simd, visible, sink, log);
                     row[..first].fill(log.unwrap_or(0.0));
                     row[end..].fill(log.unwrap_or(0.0));
                     if !plain {

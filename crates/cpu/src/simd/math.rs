@@ -8,6 +8,7 @@
 
 use unisono_core::op::UnaryOp;
 
+use super::reduce::join;
 use super::{fma, functions, simd_fn};
 
 /// Adding and subtracting it rounds a small `f32` to the nearest integer.
@@ -42,7 +43,25 @@ pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     let x = if x < -104.0 { -104.0 } else { x };
     let shifted = fma::<FMA>(x, std::f32::consts::LOG2_E, ROUND);
     let n = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
-    let whole = shifted - ROUND;
+    let p = exp_of_rest::<FMA>(x, shifted - ROUND);
+    let half = n >> 1;
+    p * pow2(half) * pow2(n.wrapping_sub(half))
+}
+
+/// `eˣ` for x ≤ 0, with zeros where it is below the smallest normal number: half the work of [`exp`].
+#[inline(always)]
+fn exp_of_negative<const FMA: bool>(x: f32) -> f32 {
+    // A NaN passes through; there the power of two is 0.
+    let x = if x < -88.0 { -88.0 } else { x };
+    let shifted = fma::<FMA>(x, std::f32::consts::LOG2_E, ROUND);
+    // The bits of ROUND vanish in the shift.
+    let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
+    exp_of_rest::<FMA>(x, shifted - ROUND) * power
+}
+
+/// `e^(x − whole·ln 2)`, which is between √½ and √2.
+#[inline(always)]
+fn exp_of_rest<const FMA: bool>(x: f32, whole: f32) -> f32 {
     let r = fma::<FMA>(whole, -0.693_359_4, x);
     let r = fma::<FMA>(whole, 2.121_944_4e-4, r);
     let p = fma::<FMA>(1.987_569_1e-4, r, 1.398_2e-3);
@@ -50,9 +69,7 @@ pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     let p = fma::<FMA>(p, r, 4.166_579_6e-2);
     let p = fma::<FMA>(p, r, 1.666_666_5e-1);
     let p = fma::<FMA>(p, r, 0.5);
-    let p = fma::<FMA>(p, r * r, r) + 1.0;
-    let half = n >> 1;
-    p * pow2(half) * pow2(n.wrapping_sub(half))
+    fma::<FMA>(p, r * r, r) + 1.0
 }
 
 #[inline(always)]
@@ -141,18 +158,35 @@ fn exp_minus_body<const FMA: bool>(y: &mut [f32], max: f32) -> f32 {
     let mut chunks = y.chunks_exact_mut(32);
     for chunk in &mut chunks {
         for (v, lane) in chunk.iter_mut().zip(&mut lanes) {
-            *v = exp::<FMA>(*v - max);
+            *v = exp_of_negative::<FMA>(*v - max);
             *lane += *v;
         }
     }
     for (v, lane) in chunks.into_remainder().iter_mut().zip(&mut lanes) {
-        *v = exp::<FMA>(*v - max);
+        *v = exp_of_negative::<FMA>(*v - max);
         *lane += *v;
     }
-    lanes.iter().sum()
+    join(lanes, |a, b| a + b)
 }
 
 simd_fn! {
-    /// `y = exp(y − max)` in place; returns the sum.
+    /// `y = exp(y − max)` in place, for `max` no less than any element; returns the sum.
     pub(crate) fn exp_minus(y: &mut [f32], max: f32) -> f32 = exp_minus_body
+}
+
+#[inline(always)]
+fn exp_scaled_body<const FMA: bool>(x: &[f32], scale: f32, max: f32, y: &mut [f32]) -> f32 {
+    let mut lanes = [0f32; 32];
+    for (x, y) in x.chunks(32).zip(y.chunks_mut(32)) {
+        for ((x, y), lane) in x.iter().zip(y).zip(&mut lanes) {
+            *y = exp_of_negative::<FMA>(*x * scale - max);
+            *lane += *y;
+        }
+    }
+    join(lanes, |a, b| a + b)
+}
+
+simd_fn! {
+    /// `y = exp(x·scale − max)`, for `max` no less than any `x·scale`; returns the sum.
+    pub(crate) fn exp_scaled(x: &[f32], scale: f32, max: f32, y: &mut [f32]) -> f32 = exp_scaled_body
 }

@@ -112,7 +112,7 @@ fn table(checked: &[Checked]) -> comfy_table::Table {
         };
         let profiles = c.report.profiles.iter().filter(|p| p.verdict == ProfileVerdict::Pass).count();
         table.add_row([
-            format!("{} {}", c.device.id, c.device.name),
+            output::with_modes(&format!("{} {}", c.device.id, c.device.name), &c.report.device.numeric_modes),
             c.device.api.clone(),
             s.cases.to_string(),
             (s.pass + s.warn + s.info).to_string(),

@@ -32,6 +32,11 @@ pub(crate) fn table(header: &[&str]) -> Table {
     table
 }
 
+/// The name of a device, with the numeric modes that it declares.
+pub(crate) fn with_modes(name: &str, modes: &[String]) -> String {
+    if modes.is_empty() { name.to_owned() } else { format!("{name} [{}]", modes.join(", ")) }
+}
+
 /// `passed` in green or `FAILED` in red.
 pub(crate) fn verdict(passed: bool) -> String {
     let (word, colour) = if passed { ("passed", Style::new().green()) } else { ("FAILED", Style::new().red().bold()) };

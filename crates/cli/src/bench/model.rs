@@ -59,6 +59,7 @@ struct ModelFigures {
     device: String,
     api: String,
     profile: String,
+    numeric_modes: Vec<String>,
     prompt_tokens: usize,
     decode_tokens: usize,
     runs: usize,
@@ -167,6 +168,7 @@ fn measure(device: &Device, source: &Source, arguments: &ModelBenchArguments) ->
         device: info.name.clone(),
         api: info.api.clone(),
         profile: info.profile.clone(),
+        numeric_modes: info.numeric_modes.iter().map(|mode| mode.name().to_owned()).collect(),
         prompt_tokens: arguments.prompt,
         decode_tokens: arguments.decode,
         runs: arguments.runs,
@@ -236,7 +238,7 @@ fn table(all: &[ModelFigures]) -> comfy_table::Table {
     let mib = |bytes: u64| format!("{:.0}", bytes as f64 / f64::from(1 << 20));
     for f in all {
         table.add_row([
-            format!("{} {}", f.device_id, f.device),
+            output::with_modes(&format!("{} {}", f.device_id, f.device), &f.numeric_modes),
             f.api.clone(),
             format!("{:.2}", f.load_seconds),
             format!("{:.3} ({:.3})", f.first_token_seconds, f.first_token_cold_seconds),

@@ -197,7 +197,8 @@ fn measure(
 fn print(summary: &DeviceSummary, bench: &DeviceBench, candidates: bool) {
     let profile = &bench.device.profile;
     let with = if profile.is_empty() { String::new() } else { format!(", profile {profile}") };
-    output::heading(&format!("{} {} ({}{with})", summary.id, summary.name, summary.api));
+    let device = format!("{} {} ({}{with})", summary.id, summary.name, summary.api);
+    output::heading(&output::with_modes(&device, &bench.device.numeric_modes));
     println!("{}", tables::ceilings(&bench.ceilings));
     let rows: Vec<&Row> = bench.rows.iter().collect();
     println!("{}", if candidates { tables::candidates(&rows) } else { tables::rows(&rows) });

@@ -247,6 +247,14 @@ fn matmul(sink: Sink<'_>) -> Result<()> {
             let quick = quick && (s < 2 || i % 2 == 0);
             product(sink, &Row { name: "blocks", batch: &[], mkn, types: [ta, dtype, ty], layout, data, quick })?;
         }
+        // Small blocks in a number that does not fill large ones.
+        let odd = [[1, 32, 19], [4, 96, 33], [9, 288, 40], [3, 896, 65], [33, 160, 21], [2, 544, 130]];
+        for (j, mkn) in odd.into_iter().enumerate().filter(|_| dtype.block_elements() == 32) {
+            let [ta, ty] = pick(&SIDES, i + j);
+            let (layout, data) = (pick(&["nt", "gap"], i + j), pick(&[DataClass::Exact, DataClass::Normal], i / 2 + j));
+            let quick = j == i % odd.len();
+            product(sink, &Row { name: "odd", batch: &[], mkn, types: [ta, dtype, ty], layout, data, quick })?;
+        }
         // One dropped or doubled term shows at any length, because the data is exact.
         for (j, [m, n]) in [[1, 3], [4, 17], [33, 5]].into_iter().enumerate() {
             let quick = j < 2 && matches!((dtype, j), (DType::Q8_0, 0) | (DType::Q4K, _));

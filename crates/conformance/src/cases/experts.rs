@@ -10,7 +10,7 @@ use crate::case::DataClass;
 use crate::data::Fill;
 
 /// Tokens, experts per token, experts, k, n.
-const SHAPES: [[usize; 5]; 10] = [
+const SHAPES: [[usize; 5]; 12] = [
     [1, 2, 8, 256, 33],
     [1, 1, 1, 512, 7],
     [5, 2, 4, 256, 65],
@@ -21,6 +21,8 @@ const SHAPES: [[usize; 5]; 10] = [
     [2, 8, 8, 768, 5],
     [3, 0, 4, 256, 5],
     [3, 2, 0, 256, 5],
+    [6, 2, 3, 512, 300],
+    [40, 2, 3, 256, 135],
 ];
 
 /// Weights in floats and in blocks; those of the quick level first.

@@ -1,16 +1,22 @@
 //! From numbers to a block: the rules of `docs/quantisation.md`, one block at a time.
 //!
 //! The order of every rounding is part of the rule, so nothing here is vectorised by hand, fused or
-//! reassociated.
+//! reassociated; compilers may use vectors, which round as single numbers do.
 
 use half::f16;
 use unisono_core::DType;
 
 use super::unpack::half_e8m0;
 use super::{E2M1, GROUP};
+use crate::simd::simd_fn;
 
-/// Writes the block that stands for `x`, which has as many elements as a block.
-pub(crate) fn pack(dtype: DType, x: &[f32], b: &mut [u8]) {
+simd_fn! {
+    /// Writes the block that stands for `x`, which has as many elements as a block.
+    pub(crate) fn pack(dtype: DType, x: &[f32], b: &mut [u8]) = body
+}
+
+#[inline(always)]
+fn body<const FMA: bool>(dtype: DType, x: &[f32], b: &mut [u8]) {
     match dtype {
         DType::Q4_0 => {
             let q = signed(x, 8.0, b);
@@ -59,26 +65,36 @@ pub(crate) fn pack(dtype: DType, x: &[f32], b: &mut [u8]) {
 }
 
 /// Stores `value` as f16 and returns it as stored.
+#[inline(always)]
 fn store_half(value: f32, to: &mut [u8]) -> f32 {
     let stored = f16::from_f32_const(value);
     to.copy_from_slice(&stored.to_le_bytes());
     stored.to_f32_const()
 }
 
+/// The largest magnitude of whole groups of eight.
+#[inline(always)]
 fn largest(x: &[f32]) -> f32 {
-    x.iter().fold(0.0, |a, x| a.max(x.abs()))
+    let mut lanes = [0f32; 8];
+    for x in x.as_chunks::<8>().0 {
+        lanes.iter_mut().zip(x).for_each(|(lane, x)| *lane = lane.max(x.abs()));
+    }
+    lanes.into_iter().fold(0.0, f32::max)
 }
 
+#[inline(always)]
 fn reciprocal(d: f32) -> f32 {
     if d == 0.0 { 0.0 } else { 1.0 / d }
 }
 
 /// `a / b`, 0 where there is no divisor.
+#[inline(always)]
 fn ratio(a: f32, b: f32) -> f32 {
     if b == 0.0 { 0.0 } else { a / b }
 }
 
 /// q4_0 and q5_0: the largest element gets code 0, zero the code `levels`.
+#[inline(always)]
 fn signed(x: &[f32], levels: f32, b: &mut [u8]) -> [u8; 32] {
     let largest = largest(x);
     let v = x.iter().copied().find(|v| v.abs() == largest).unwrap_or(0.0);
@@ -89,6 +105,7 @@ fn signed(x: &[f32], levels: f32, b: &mut [u8]) -> [u8; 32] {
 }
 
 /// q4_1 and q5_1: steps from the smallest element to the largest.
+#[inline(always)]
 fn between(x: &[f32], levels: f32, b: &mut [u8]) -> [u8; 32] {
     let (low, high) = x.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &x| (l.min(x), h.max(x)));
     let d = (high - low) / levels;
@@ -98,6 +115,7 @@ fn between(x: &[f32], levels: f32, b: &mut [u8]) -> [u8; 32] {
     codes(x, |x| ((x - low) * inverse + 0.5).trunc().min(levels))
 }
 
+#[inline(always)]
 fn codes(x: &[f32], code: impl Fn(f32) -> f32) -> [u8; 32] {
     let mut q = [0; 32];
     // A code that is no number becomes 0, one that is out of range the nearest end.
@@ -105,17 +123,20 @@ fn codes(x: &[f32], code: impl Fn(f32) -> f32) -> [u8; 32] {
     q
 }
 
+#[inline(always)]
 fn nibbles(q: &[u8; 32], to: &mut [u8]) {
     for i in 0..16 {
         to[i] = q[i] & 15 | q[16 + i] << 4;
     }
 }
 
+#[inline(always)]
 fn fifth_bits(q: &[u8; 32], to: &mut [u8]) {
     let bits = q.iter().enumerate().fold(0u32, |bits, (i, q)| bits | u32::from(q >> 4) << i);
     to.copy_from_slice(&bits.to_le_bytes());
 }
 
+#[inline(always)]
 fn mxfp4(x: &[f32], b: &mut [u8]) {
     let largest = largest(x);
     // The exponent field: that of a subnormal number is low enough to end at 0 as well.
@@ -136,6 +157,7 @@ fn mxfp4(x: &[f32], b: &mut [u8]) {
 
 /// Codes, and the scale and minimum of each group, of a K-quant with minima; `header` takes `d` and
 /// `dmin`.
+#[inline(always)]
 fn with_minimum<const SIZE: usize>(x: &[f32], top: f32, scales: f32, header: &mut [u8]) -> ([u8; 256], [[u8; 2]; 16]) {
     let groups = || x.chunks(SIZE).enumerate();
     let low = |g: &[f32]| g.iter().fold(0f32, |a, x| a.max(-x));
@@ -162,6 +184,7 @@ fn with_minimum<const SIZE: usize>(x: &[f32], top: f32, scales: f32, header: &mu
 }
 
 /// Codes and group scales of a K-quant around zero; `header` takes `d`.
+#[inline(always)]
 fn around_zero(x: &[f32], top: f32, scales: f32, header: &mut [u8]) -> ([i8; 256], [u8; 16]) {
     let mut parts = [0; 16];
     let widest = x.chunks(GROUP).fold(0f32, |a, g| a.max(largest(g) / top));
@@ -177,6 +200,7 @@ fn around_zero(x: &[f32], top: f32, scales: f32, header: &mut [u8]) -> ([i8; 256
     (q, parts)
 }
 
+#[inline(always)]
 fn q2_k(x: &[f32], b: &mut [u8]) {
     let mut header = [0; 4];
     let (q, scales) = with_minimum::<16>(x, 3.0, 15.0, &mut header);
@@ -187,6 +211,7 @@ fn q2_k(x: &[f32], b: &mut [u8]) {
     b[80..84].copy_from_slice(&header);
 }
 
+#[inline(always)]
 fn q3_k(x: &[f32], b: &mut [u8]) {
     let mut header = [0; 2];
     let (q, scales) = around_zero(x, 3.0, 31.0, &mut header);
@@ -204,6 +229,7 @@ fn q3_k(x: &[f32], b: &mut [u8]) {
     b[108..110].copy_from_slice(&header);
 }
 
+#[inline(always)]
 fn q6_k(x: &[f32], b: &mut [u8]) {
     let mut header = [0; 2];
     let (q, scales) = around_zero(x, 31.0, 127.0, &mut header);
@@ -221,6 +247,7 @@ fn q6_k(x: &[f32], b: &mut [u8]) {
 }
 
 /// Two-bit parts: four elements, 32 apart, in each byte.
+#[inline(always)]
 fn quarters(code: impl Fn(usize) -> u8, to: &mut [u8]) {
     for (i, to) in to.iter_mut().enumerate() {
         let (h, l) = (i / 32, i % 32);
@@ -228,6 +255,7 @@ fn quarters(code: impl Fn(usize) -> u8, to: &mut [u8]) {
     }
 }
 
+#[inline(always)]
 fn halves(q: &[u8; 256], to: &mut [u8]) {
     for (i, to) in to.iter_mut().enumerate().take(128) {
         let (j, l) = (i / 32, i % 32);
@@ -235,6 +263,7 @@ fn halves(q: &[u8; 256], to: &mut [u8]) {
     }
 }
 
+#[inline(always)]
 fn six_bit_scales(scales: &[[u8; 2]; 16], s: &mut [u8]) {
     for g in 0..4 {
         let ([scale, min], [high_scale, high_min]) = (scales[g], scales[g + 4]);

@@ -46,7 +46,7 @@ impl Blocks {
                     Some(x) if x.dtype() == y.dtype() => std::ptr::copy_nonoverlapping(x.at(from), y.at(to), bytes),
                     Some(x) if y.dtype().is_block() => {
                         x.run(from, self.steps[0]).load(simd, values);
-                        blocks::pack(y.dtype(), values, std::slice::from_raw_parts_mut(y.at(to), bytes));
+                        blocks::pack(simd, y.dtype(), values, std::slice::from_raw_parts_mut(y.at(to), bytes));
                     }
                     Some(x) => {
                         blocks::decode(simd, x.dtype(), x.at(from), values);

@@ -105,14 +105,17 @@ pub(crate) fn scatter_rows(launch: &Launch<'_>) {
         return;
     }
     let row = Blocks::new(&src.desc, 1, &dst.desc, 1);
-    // On one thread per row: indices that are not distinct, against the contract, must not be a
-    // data race.
-    for i in 0..src.size(0) {
-        // SAFETY: `i` is an index of `indices`, which has one element for each row of `src`.
-        let index = unsafe { indices.index_at(i * indices.stride(0)) };
-        if let Some(index) = index.filter(|&index| index < dst.size(0)) {
-            let source = View { ptr: src.at(i * src.stride(0)), ..*src };
-            row.run_all(launch.pool, launch.simd, &source, &View { ptr: dst.at(index * dst.stride(0)), ..*dst });
+    // Each task writes its own blocks of all rows: indices that are not distinct, against the contract,
+    // must not be a data race.
+    split(launch.pool, row.nest.elements(), 4 * row.elements * src.size(0), &|blocks| {
+        for i in 0..src.size(0) {
+            // SAFETY: `i` is an index of `indices`, which has one element for each row of `src`.
+            let index = unsafe { indices.index_at(i * indices.stride(0)) };
+            if let Some(index) = index.filter(|&index| index < dst.size(0)) {
+                let source = View { ptr: src.at(i * src.stride(0)), ..*src };
+                let target = View { ptr: dst.at(index * dst.stride(0)), ..*dst };
+                row.run(launch.simd, Some(&source), &target, blocks.clone());
+            }
         }
-    }
+    });
 }

@@ -4,11 +4,11 @@
 //! A tile of neighbouring keys is read as [`Part`]s: runs of keys at equal distances. A contiguous
 //! cache gives one part, pages give one each, and a page that does not exist a part of zeros.
 
-use half::f16;
 use unisono_core::DType;
 
 use super::gemm::Block;
 use super::matmul::panel;
+use crate::blocks;
 use crate::simd::Simd;
 use crate::simd::convert::Run;
 use crate::view::View;
@@ -107,27 +107,13 @@ impl Part<'_> {
             // SAFETY: the caller's promise.
             return unsafe { panel(simd, self.view, offset, [self.keys, width], strides, room) };
         }
-        for (j, to) in room.chunks_mut(width).enumerate().take(self.keys) {
-            let first = (offset + j * self.view.stride(2)) / Q8_ELEMENTS * Q8_BYTES;
-            for (b, to) in to.chunks_mut(Q8_ELEMENTS).enumerate() {
-                // SAFETY: a row is whole blocks, which lie inside the view.
-                unsafe { widen_q8_0(self.view.ptr.add(first + b * Q8_BYTES), to) };
-            }
+        // Rows that follow one another are one.
+        let step = self.view.stride(2);
+        let (rows, length) = if step == width { (1, self.keys * width) } else { (self.keys, width) };
+        for (j, to) in room.chunks_mut(length.max(1)).enumerate().take(rows) {
+            // SAFETY: a row is whole blocks, which lie inside the view.
+            unsafe { blocks::decode(simd, self.view.dtype(), self.view.at(offset + j * step), &mut to[..length]) };
         }
         Block { ptr: room.as_mut_ptr(), row: width, col: 1 }
     }
-}
-
-const Q8_ELEMENTS: usize = 32;
-const Q8_BYTES: usize = 34;
-
-/// `d·q` of the block at `from`: an f16 `d`, then 32 signed bytes.
-///
-/// # Safety
-/// The 34 bytes of the block are readable.
-unsafe fn widen_q8_0(from: *const u8, to: &mut [f32]) {
-    // SAFETY: the caller's promise.
-    let (d, q) = unsafe { (from.cast::<u16>().read_unaligned(), std::slice::from_raw_parts(from.add(2), Q8_ELEMENTS)) };
-    let d = f16::from_bits(d).to_f32();
-    to.iter_mut().zip(q).for_each(|(x, &q)| *x = d * f32::from(q as i8));
 }

@@ -119,19 +119,23 @@ pub(super) unsafe fn products<'a>(
         }
         return;
     }
-    with_records(COLS * parts, |w: &mut [Weights]| {
-        for c in (0..cols).step_by(COLS) {
-            let taken = COLS.min(cols - c);
+    // Some columns are unpacked, then meet row after row: those come from the last cache once for all of them.
+    with_records(FEW_COLS.min(cols.next_multiple_of(COLS)) * parts, |w: &mut [Weights]| {
+        for first in (0..cols).step_by(FEW_COLS) {
+            let taken = FEW_COLS.min(cols - first);
             for (i, to) in w.chunks_exact_mut(parts.max(1)).enumerate().take(taken) {
-                int8::unpack((simd, level), dtype, column(c + i), to);
+                int8::unpack((simd, level), dtype, column(first + i), to);
             }
-            for from in (0..parts).step_by(DEPTH) {
-                let some = from..parts.min(from + DEPTH);
-                for r in (0..m).step_by(ROWS) {
-                    let x = (rows.wrapping_add(r * parts), ROWS.min(m - r));
-                    // SAFETY: the columns were unpacked; the rows are the caller's promise.
-                    let sums = unsafe { int8::dots(level, kind, (w.as_ptr(), taken), x, (parts, some.clone())) };
-                    sums.iter().enumerate().take(taken).for_each(|(i, sums)| add(r, c + i, &sums[..x.1]));
+            for r in (0..m).step_by(ROWS) {
+                let x = (rows.wrapping_add(r * parts), ROWS.min(m - r));
+                for from in (0..parts).step_by(DEPTH) {
+                    let some = from..parts.min(from + DEPTH);
+                    for c in (0..taken).step_by(COLS) {
+                        let w = (w[c * parts..].as_ptr(), COLS.min(taken - c));
+                        // SAFETY: the columns were unpacked; the rows are the caller's promise.
+                        let sums = unsafe { int8::dots(level, kind, w, x, (parts, some.clone())) };
+                        sums.iter().enumerate().take(w.1).for_each(|(i, sums)| add(r, first + c + i, &sums[..x.1]));
+                    }
                 }
             }
         }

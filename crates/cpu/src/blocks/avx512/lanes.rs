@@ -1,8 +1,8 @@
 //! Sixteen elements at a time: bytes as lanes, tables of values, and factors in memory.
 
 use std::arch::x86_64::{
-    __m256, __m512, __m512i, __mmask16, _mm_loadu_si128, _mm256_cvtph_ps, _mm256_storeu_ps, _mm512_add_ps,
-    _mm512_broadcast_i32x4, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
+    __m256, __m512, __m512i, __mmask16, _mm_loadu_si128, _mm_set_epi64x, _mm256_cvtph_ps, _mm256_storeu_ps,
+    _mm512_add_ps, _mm512_broadcast_i32x4, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
     _mm512_loadu_si512, _mm512_mask_permutexvar_ps, _mm512_mul_ps, _mm512_permutexvar_ps, _mm512_set1_epi32,
     _mm512_set1_ps, _mm512_shuffle_epi8, _mm512_storeu_ps, _mm512_test_epi32_mask,
 };
@@ -53,13 +53,16 @@ pub(super) fn bytes(from: &[u8]) -> __m512i {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 pub(super) fn halves<const BYTES: usize, const AT: usize>(blocks: &[[u8; BYTES]]) -> Line<[f32; 8]> {
-    let mut bits = Line([0u16; 8]);
-    for (bits, block) in bits.0.iter_mut().zip(blocks) {
-        *bits = u16::from_le_bytes([block[AT], block[AT + 1]]);
-    }
+    // In two registers: what was stored in small pieces cannot be loaded in a large one before it reaches the cache.
+    let bits = |some: &[[u8; BYTES]]| {
+        let bits = some.iter().map(|block| u64::from(u16::from_le_bytes([block[AT], block[AT + 1]])));
+        bits.rev().fold(0, |all, bits| all << 16 | bits).cast_signed()
+    };
+    let (low, high) = blocks.split_at(blocks.len().min(4));
+    let bits = _mm_set_epi64x(bits(high), bits(low));
     let mut numbers = Line([0.0; 8]);
     // SAFETY: both have room for eight.
-    unsafe { _mm256_storeu_ps(numbers.0.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(bits.0.as_ptr().cast()))) };
+    unsafe { _mm256_storeu_ps(numbers.0.as_mut_ptr(), _mm256_cvtph_ps(bits)) };
     numbers
 }
 

@@ -38,19 +38,28 @@ pub(super) unsafe fn dots(
     }
 }
 
-/// One dot product.
+/// The dot products of one column with `rows ≤ ROWS` rows, `ldx` parts apart.
 ///
 /// # Safety
-/// The processor has AVX-512 with BW and VNNI.
-pub(super) unsafe fn dot(kind: Kind, w: &[Weights], x: &[Activations]) -> f32 {
-    let parts = w.len().min(x.len());
-    // SAFETY: passed on; both have so many parts.
-    unsafe {
-        match kind {
-            Kind::Centred(_) => products::<1, 1, true>(w.as_ptr(), x.as_ptr(), parts, 0..parts)[0][0],
-            Kind::Offset => products::<1, 1, false>(w.as_ptr(), x.as_ptr(), parts, 0..parts)[0][0],
-        }
+/// The processor has AVX-512 with BW and VNNI. Each row has as many parts as the column.
+pub(super) unsafe fn dots_of_column(
+    kind: Kind,
+    w: &[Weights],
+    (x, rows): (*const Activations, usize),
+    ldx: usize,
+) -> [f32; ROWS] {
+    let mut all = [0.0; ROWS];
+    for (r, sum) in all.iter_mut().enumerate().take(rows) {
+        // SAFETY: passed on, for one row.
+        *sum = unsafe {
+            let x = x.add(r * ldx);
+            match kind {
+                Kind::Centred(_) => products::<1, 1, true>(w.as_ptr(), x, 0, 0..w.len())[0][0],
+                Kind::Offset => products::<1, 1, false>(w.as_ptr(), x, 0, 0..w.len())[0][0],
+            }
+        };
     }
+    all
 }
 
 /// The dot products of whole parts of a column with `rows ≤ ROWS` rows, `ldx` parts apart.

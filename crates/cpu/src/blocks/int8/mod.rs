@@ -137,22 +137,21 @@ pub(crate) unsafe fn dots(
         return unsafe { avx512::dots(kind, w, (x, rows), parts, some) };
     }
     for (c, sums) in all.iter_mut().enumerate().take(cols) {
-        for (r, sum) in sums.iter_mut().enumerate().take(rows) {
-            // SAFETY: column `c` and row `r` have these parts; levels exist only where the processor has their
-            // features.
-            unsafe {
-                let w = std::slice::from_raw_parts(w.add(c * parts + some.start), some.len());
-                let x = std::slice::from_raw_parts(x.add(r * parts + some.start), some.len());
-                *sum = match level {
-                    #[cfg(target_arch = "x86_64")]
-                    Level::Avx512 => avx512::dot(kind, w, x),
-                    #[cfg(target_arch = "x86_64")]
-                    Level::AvxVnni => avx2::dot_vnni(kind, w, x),
-                    #[cfg(target_arch = "x86_64")]
-                    Level::Avx2 => avx2::dot(kind, w, x),
-                    Level::Portable => dot(w, x),
-                };
-            }
+        // SAFETY: column `c` and the rows have these parts; levels exist only where the processor has their
+        // features.
+        unsafe {
+            let w = std::slice::from_raw_parts(w.add(c * parts + some.start), some.len());
+            let x = x.add(some.start);
+            *sums = match level {
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx512 => avx512::dots_of_column(kind, w, (x, rows), parts),
+                #[cfg(target_arch = "x86_64")]
+                Level::AvxVnni | Level::Avx2 => avx2::dots(level == Level::AvxVnni, kind, w, (x, rows), parts),
+                Level::Portable => std::array::from_fn(|r| match r < rows {
+                    true => dot(w, std::slice::from_raw_parts(x.add(r * parts), w.len())),
+                    false => 0.0,
+                }),
+            };
         }
     }
     all

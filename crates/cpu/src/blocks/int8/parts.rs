@@ -15,10 +15,10 @@ use std::arch::x86_64::{
 
 use unisono_core::DType;
 
-use super::super::Codes;
 use super::super::avx512::lanes::half;
 use super::super::direct::six_bits;
 use super::super::unpack::Format;
+use super::weights::each_part;
 use super::{LANES, PART, Weights};
 
 /// Four registers: byte `64·t + b` of a part is byte `b` of register `t`.
@@ -269,18 +269,7 @@ fn q6_k(b: &[u8; 210]) -> (Part, __m512, __m512) {
 #[target_feature(enable = "avx512f,avx512bw,f16c")]
 pub(super) fn unpack_any<F: Format>(bytes: &[u8], zero: u8, to: &mut [Weights]) {
     let zero = _mm512_set1_epi8(zero.cast_signed());
-    let (mut codes, mut natural) = (Codes::ZERO, [0i8; PART]);
-    for (bytes, to) in bytes.chunks_exact(PART / F::ELEMENTS * F::BYTES).zip(to) {
-        let blocks = bytes.chunks_exact(F::BYTES).zip(natural.chunks_exact_mut(F::ELEMENTS));
-        let lanes =
-            to.factor.chunks_exact_mut(F::ELEMENTS / LANES).zip(to.offset.chunks_exact_mut(F::ELEMENTS / LANES));
-        for ((block, natural), (factor, offset)) in blocks.zip(lanes) {
-            F::unpack::<true>(block, &mut codes);
-            natural.copy_from_slice(&codes.code[..F::ELEMENTS]);
-            factor.copy_from_slice(&codes.factor[..F::ELEMENTS / LANES]);
-            // Those that a format does not have stay those of `ZERO`.
-            offset.copy_from_slice(&codes.offset[..F::ELEMENTS / LANES]);
-        }
+    each_part::<F, true>(bytes, to, &mut [0; PART], |natural, to| {
         // SAFETY: there are 256 codes, and room for as many; parts are aligned.
         unsafe {
             let natural = std::array::from_fn(|c| _mm512_loadu_si512(natural.as_ptr().add(64 * c).cast()));
@@ -289,5 +278,5 @@ pub(super) fn unpack_any<F: Format>(bytes: &[u8], zero: u8, to: &mut [Weights]) 
                 _mm512_store_si512(at.cast(), _mm512_add_epi8(codes, zero));
             }
         }
-    }
+    });
 }

@@ -10,7 +10,7 @@ use super::super::dot::with_format;
 use super::super::unpack::{self, Format};
 use super::{Activations, Kind, LANES, Level, PART, ROWS, Weights};
 #[cfg(target_arch = "x86_64")]
-use super::{avx512, parts};
+use super::{avx2, avx512, parts};
 use crate::simd::Simd;
 
 /// What a format has beside codes and factors.
@@ -104,33 +104,43 @@ fn unpack_all<F: Format>(simd: Simd, bytes: &[u8], zero: u8, to: &mut [Weights])
     #[cfg(target_arch = "x86_64")]
     if simd.has_avx2() {
         #[target_feature(enable = "avx2,fma,f16c")]
-        fn avx2<F: Format>(bytes: &[u8], zero: u8, to: &mut [Weights]) {
-            body::<F, true>(bytes, zero, to);
+        fn with_avx2<F: Format>(bytes: &[u8], zero: u8, to: &mut [Weights]) {
+            each_part::<F, true>(bytes, to, &mut [0; PART], |natural, to| avx2::in_lanes(natural, zero, to));
         }
         // SAFETY: levels with AVX2 exist only where the processor has these features.
-        return unsafe { avx2::<F>(bytes, zero, to) };
+        return unsafe { with_avx2::<F>(bytes, zero, to) };
     }
     let _ = simd;
-    body::<F, false>(bytes, zero, to);
+    each_part::<F, false>(bytes, to, &mut [0; PART], |natural, to| {
+        for (l, codes) in natural.as_chunks::<LANES>().0.iter().enumerate() {
+            for (four, to) in codes.as_chunks::<4>().0.iter().zip(to.code.chunks_exact_mut(4 * LANES)) {
+                to[4 * l..4 * l + 4].copy_from_slice(&four.map(|c| c.cast_unsigned().wrapping_add(zero)));
+            }
+        }
+    });
 }
 
+/// Unpacks part by part: factors and offsets to where they belong, codes in the order of the elements to `natural`, with which
+/// `order` is called.
 #[inline(always)]
-fn body<F: Format, const FMA: bool>(bytes: &[u8], zero: u8, to: &mut [Weights]) {
+pub(super) fn each_part<F: Format, const FMA: bool>(
+    bytes: &[u8],
+    to: &mut [Weights],
+    natural: &mut [i8; PART],
+    mut order: impl FnMut(&[i8; PART], &mut Weights),
+) {
     let mut codes = Codes::ZERO;
     for (bytes, to) in bytes.chunks_exact(PART / F::ELEMENTS * F::BYTES).zip(to) {
-        for (b, block) in bytes.chunks_exact(F::BYTES).enumerate() {
+        let blocks = bytes.chunks_exact(F::BYTES).zip(natural.chunks_exact_mut(F::ELEMENTS));
+        let lanes =
+            to.factor.chunks_exact_mut(F::ELEMENTS / LANES).zip(to.offset.chunks_exact_mut(F::ELEMENTS / LANES));
+        for ((block, natural), (factor, offset)) in blocks.zip(lanes) {
             F::unpack::<FMA>(block, &mut codes);
-            let first = b * F::ELEMENTS / LANES;
-            for (g, codes) in codes.code[..F::ELEMENTS].chunks_exact(LANES).enumerate() {
-                for (four, to) in codes.as_chunks::<4>().0.iter().zip(to.code.chunks_exact_mut(4 * LANES)) {
-                    let at = 4 * (first + g);
-                    to[at..at + 4].copy_from_slice(&four.map(|c| c.cast_unsigned().wrapping_add(zero)));
-                }
-            }
-            let lanes = first..first + F::ELEMENTS / LANES;
-            to.factor[lanes.clone()].copy_from_slice(&codes.factor[..F::ELEMENTS / LANES]);
-            // Offsets that a format does not have stay those of `ZERO`.
-            to.offset[lanes].copy_from_slice(&codes.offset[..F::ELEMENTS / LANES]);
+            natural.copy_from_slice(&codes.code[..F::ELEMENTS]);
+            factor.copy_from_slice(&codes.factor[..F::ELEMENTS / LANES]);
+            // Those that a format does not have stay those of `ZERO`.
+            offset.copy_from_slice(&codes.offset[..F::ELEMENTS / LANES]);
         }
+        order(natural, to);
     }
 }

@@ -14,6 +14,7 @@ use unisono_core::{
     Program, Readback, Result, Support, Ticket, support,
 };
 
+use crate::blocks::int8::Level;
 use crate::buffer::{CpuBuffer, Meter};
 use crate::device;
 use crate::plan::CpuPlan;
@@ -77,6 +78,8 @@ impl CpuOptions {
 pub struct CpuBackend {
     info: DeviceInfo,
     simd: Simd,
+    /// How bytes are multiplied in the mode `int8-activations`; none without it.
+    int8: Option<Level>,
     pool: Mutex<Pool>,
     meter: Arc<Meter>,
     kernels: Mutex<HashSet<Arc<str>>>,
@@ -114,6 +117,7 @@ impl CpuBackend {
         Ok(Arc::new(CpuBackend {
             info,
             simd,
+            int8: options.int8_activations.then(|| Level::of(simd)),
             pool: Mutex::new(pool),
             meter,
             kernels: Mutex::default(),
@@ -178,7 +182,7 @@ impl Backend for CpuBackend {
         if op.validate().is_err() {
             return Vec::new();
         }
-        select::candidates(op, &self.info.numeric_modes).iter().map(|c| c.name(&op.op)).collect()
+        select::candidates(op, self.int8).iter().map(|c| c.name(&op.op)).collect()
     }
 
     fn alloc(&self, desc: &BufferDesc) -> Result<Buffer> {
@@ -201,7 +205,7 @@ impl Backend for CpuBackend {
     }
 
     fn compile(&self, program: &Program) -> Result<Arc<dyn Plan>> {
-        let plan = CpuPlan::new(program, &self.meter, &self.info.numeric_modes)?;
+        let plan = CpuPlan::new(program, &self.meter, self.int8)?;
         self.plans.fetch_add(1, Ordering::Relaxed);
         self.kernels.lock().unwrap_or_else(PoisonError::into_inner).extend(plan.distinct_kernels());
         Ok(Arc::new(plan))
@@ -227,5 +231,28 @@ impl Backend for CpuBackend {
     fn probe(&self, kind: ProbeKind, rounds: u32) -> Result<Option<ProbeRun>> {
         let pool = self.execution();
         probe::run(kind, rounds, &pool, self.simd)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_asked_for_by_name() {
+        let modes = |names: &str| CpuOptions::default().with_modes(names);
+        assert!(modes("int8-activations").unwrap().int8_activations);
+        assert!(modes(" int8-activations , ").unwrap().int8_activations);
+        assert!(!modes("").unwrap().int8_activations);
+        let error = modes("int8-activations,f16-accumulate").unwrap_err().to_string();
+        assert!(error.contains("'f16-accumulate'") && error.contains("'int8-activations'"), "{error}");
+    }
+
+    #[test]
+    fn a_device_declares_the_mode_that_it_has() {
+        for int8_activations in [false, true] {
+            let cpu = CpuBackend::with_options(CpuOptions { int8_activations, ..CpuOptions::default() }).unwrap();
+            assert_eq!(cpu.info().numeric_modes.contains(&NumericMode::Int8Activations), int8_activations);
+        }
     }
 }

@@ -8,10 +8,9 @@ use std::any::Any;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use unisono_core::{
-    Bindings, Error, ErrorKind, NumericMode, Operand, Plan, Program, Result, SlotKind, assign_blocks, lower,
-};
+use unisono_core::{Bindings, Error, ErrorKind, Operand, Plan, Program, Result, SlotKind, assign_blocks, lower};
 
+use crate::blocks::int8::Level;
 use crate::buffer::{CpuBuffer, Meter};
 use crate::kernels::Launch;
 use crate::pool::Pool;
@@ -32,13 +31,13 @@ pub(crate) struct CpuPlan {
 }
 
 impl CpuPlan {
-    /// Compiles `program` for a backend with this meter and these numeric modes.
-    pub(crate) fn new(program: &Program, meter: &Arc<Meter>, modes: &[NumericMode]) -> Result<CpuPlan> {
+    /// Compiles `program` for a backend with this meter that multiplies bytes as `int8` says.
+    pub(crate) fn new(program: &Program, meter: &Arc<Meter>, int8: Option<Level>) -> Result<CpuPlan> {
         let program = lower(program, &|desc| select::native(desc).is_ok())?;
         let mut kernels = Vec::with_capacity(program.steps().len());
         let mut names = Vec::with_capacity(program.steps().len());
         for step in program.steps() {
-            let kernel = select::select(&step.desc(), modes, &step.kernel).map_err(|e| e.on_device("cpu"))?;
+            let kernel = select::select(&step.desc(), int8, &step.kernel).map_err(|e| e.on_device("cpu"))?;
             kernels.push(kernel);
             names.push(kernel.name(&step.op));
         }

@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
-use unisono_core::{DType, Error, ErrorKind, KernelChoice, NumericMode, Op, OpDesc, Reason, Result, TensorDesc};
+use unisono_core::{DType, Error, ErrorKind, KernelChoice, Op, OpDesc, Reason, Result, TensorDesc};
 
+use crate::blocks::int8::{Level, reads_blocks};
 use crate::kernels::{
     KernelFn, attention, block_move, block_rows, choose, conv, elementwise, experts, group_norm, int8, integer, matmul,
     movement, norm, reduce, rope, scan, small, softmax, sort, tiles,
@@ -36,8 +37,9 @@ impl Candidate {
     }
 }
 
-/// Every kernel that can serve the valid operation `desc` on a device with these numeric modes, the best first.
-pub(crate) fn candidates(desc: &OpDesc, modes: &[NumericMode]) -> Vec<Candidate> {
+/// Every kernel that can serve the valid operation `desc`, the best first; `int8` says how a device in the mode
+/// `int8-activations` multiplies bytes.
+pub(crate) fn candidates(desc: &OpDesc, int8: Option<Level>) -> Vec<Candidate> {
     let blocks = desc.inputs.iter().chain(&desc.outputs).any(|d| d.dtype.is_block());
     let list: Vec<Entry> = match &desc.op {
         Op::Copy if blocks && movement::is_block_copy(&desc.inputs[0], &desc.outputs[0]) => {
@@ -46,7 +48,7 @@ pub(crate) fn candidates(desc: &OpDesc, modes: &[NumericMode]) -> Vec<Candidate>
         Op::Copy if blocks => vec![("blocks", block_move::copy)],
         Op::GatherRows if blocks => vec![("blocks", block_move::gather_rows)],
         Op::ScatterRows if blocks => vec![("blocks", block_move::scatter_rows)],
-        Op::MatMulId => experts(desc, modes),
+        Op::MatMulId => experts(desc, int8),
         op if blocks && !matches!(op, Op::MatMul | Op::Linear(_) | Op::Attention(_)) => Vec::new(),
         Op::Copy if movement::is_block_copy(&desc.inputs[0], &desc.outputs[0]) => {
             vec![("bytes", movement::copy_bytes), ("strided", movement::copy)]
@@ -98,9 +100,9 @@ pub(crate) fn candidates(desc: &OpDesc, modes: &[NumericMode]) -> Vec<Candidate>
         Op::Conv1d(_) | Op::Conv2d(_) => vec![("panels", conv::direct)],
         Op::Rope(_) => vec![("heads", rope::rope)],
         Op::RopeWrite(_) => vec![("heads", rope::rope_write)],
-        Op::MatMul => products(desc, modes),
+        Op::MatMul => products(desc, int8),
         Op::Gated(_) => vec![("blocks", elementwise::gated)],
-        Op::Linear(l) if unisono_core::op::Activation::ALL.contains(&l.activation) => products(desc, modes),
+        Op::Linear(l) if unisono_core::op::Activation::ALL.contains(&l.activation) => products(desc, int8),
         Op::AddRmsNorm(_) => vec![("rows", norm::add_rms_norm)],
         Op::Attention(_) => vec![("tiles", attention::attention)],
         _ => Vec::new(),
@@ -108,7 +110,7 @@ pub(crate) fn candidates(desc: &OpDesc, modes: &[NumericMode]) -> Vec<Candidate>
     list.into_iter().map(|(variant, run)| Candidate { variant, run }).collect()
 }
 
-fn products(desc: &OpDesc, modes: &[NumericMode]) -> Vec<Entry> {
+fn products(desc: &OpDesc, int8: Option<Level>) -> Vec<Entry> {
     let (a, b) = (&desc.inputs[0], &desc.inputs[1]);
     let r = b.rank();
     let m = a.shape[r - 2];
@@ -120,8 +122,10 @@ fn products(desc: &OpDesc, modes: &[NumericMode]) -> Vec<Entry> {
     }
     if b.dtype.is_block() {
         list.insert(if m <= FEW_ROWS / 2 { 0 } else { list.len() }, ("block_rows", block_rows::block_rows));
-        if modes.contains(&NumericMode::Int8Activations) {
-            list.insert(0, ("int8", int8::int8));
+        if let Some(level) = int8 {
+            // To put the codes of a format without code of its own in order takes longer than one row does.
+            let at = usize::from(m <= 1 && !reads_blocks(level, b.dtype));
+            list.insert(at, ("int8", int8::int8));
         }
         return list;
     }
@@ -136,7 +140,7 @@ fn products(desc: &OpDesc, modes: &[NumericMode]) -> Vec<Entry> {
     list
 }
 
-fn experts(desc: &OpDesc, modes: &[NumericMode]) -> Vec<Entry> {
+fn experts(desc: &OpDesc, int8: Option<Level>) -> Vec<Entry> {
     let (b, ids) = (&desc.inputs[1], &desc.inputs[2]);
     let mut list: Vec<Entry> = vec![("gemm", experts::gemm_experts)];
     if b.dtype.is_block() || b.strides[1] == 1 || b.shape[1] <= 1 {
@@ -144,7 +148,7 @@ fn experts(desc: &OpDesc, modes: &[NumericMode]) -> Vec<Entry> {
         let few = ids.elements() <= FEW_ROWS * b.shape[0];
         list.insert(if few { 0 } else { 1 }, ("dots", experts::dot_experts));
     }
-    if b.dtype.is_block() && modes.contains(&NumericMode::Int8Activations) {
+    if b.dtype.is_block() && int8.is_some() {
         list.insert(0, ("int8", experts::int8_experts));
     }
     list
@@ -153,15 +157,15 @@ fn experts(desc: &OpDesc, modes: &[NumericMode]) -> Vec<Entry> {
 /// Whether there is a kernel, else why not.
 pub(crate) fn native(desc: &OpDesc) -> Result<(), Reason> {
     // A mode adds kernels to operations that have others.
-    if candidates(desc, &[]).is_empty() {
+    if candidates(desc, None).is_empty() {
         return Err(Reason::Op(format!("the CPU backend has no kernel for {}", desc.op.name())));
     }
     Ok(())
 }
 
 /// The kernel for a step.
-pub(crate) fn select(desc: &OpDesc, modes: &[NumericMode], choice: &KernelChoice) -> Result<Candidate> {
-    let list = candidates(desc, modes);
+pub(crate) fn select(desc: &OpDesc, int8: Option<Level>, choice: &KernelChoice) -> Result<Candidate> {
+    let list = candidates(desc, int8);
     let found = match choice {
         KernelChoice::Named(name) => list.iter().find(|c| c.name(&desc.op) == *name),
         KernelChoice::Auto | KernelChoice::Decompose => list.first(),

@@ -15,6 +15,8 @@ use crate::view::split;
 
 /// Rows of `a` that are rounded before columns are unpacked for them.
 const MANY_ROWS: usize = 256;
+/// Rows beyond which they, and not unpacked columns, are what comes from far.
+const MORE_ROWS: usize = 16;
 /// Parts at a time: those of some columns and of some rows stay in the first cache.
 const DEPTH: usize = 16;
 /// Columns of a unit of work, at least: whole lines of the cache in the result.
@@ -119,10 +121,11 @@ pub(super) unsafe fn products<'a>(
         }
         return;
     }
-    // Some columns are unpacked, then meet row after row: those come from the last cache once for all of them.
-    with_records(FEW_COLS.min(cols.next_multiple_of(COLS)) * parts, |w: &mut [Weights]| {
-        for first in (0..cols).step_by(FEW_COLS) {
-            let taken = FEW_COLS.min(cols - first);
+    // Many rows come from a cache further away, so they meet several columns each time; few columns stay nearer.
+    let most = if m > MORE_ROWS { FEW_COLS } else { COLS };
+    with_records(most * parts, |w: &mut [Weights]| {
+        for first in (0..cols).step_by(most) {
+            let taken = most.min(cols - first);
             for (i, to) in w.chunks_exact_mut(parts.max(1)).enumerate().take(taken) {
                 int8::unpack((simd, level), dtype, column(first + i), to);
             }

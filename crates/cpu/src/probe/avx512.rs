@@ -14,7 +14,7 @@ const CHAINS: usize = 16;
 const UNROLL: usize = 4;
 
 /// Those of AVX2, except for what is here.
-pub(super) const LOOPS: Loops = Loops {
+const LOOPS: Loops = Loops {
     // SAFETY (of every call here): the level exists only where the processor has AVX-512 F and BW.
     // SAFETY: see above.
     fma: (|rounds| unsafe { fma(rounds) }, (CHAINS * UNROLL * 16 * 2) as u32),
@@ -27,11 +27,13 @@ pub(super) const LOOPS: Loops = Loops {
     ..x86::LOOPS
 };
 
-/// Products of bytes with the VNNI of AVX-512, where the processor has it.
-pub(super) fn with_vnni() -> Option<(fn(u32) -> i32, u32)> {
+/// [`LOOPS`] with products of bytes by VNNI, where the processor has it.
+pub(super) fn loops() -> Loops {
+    if !is_x86_feature_detected!("avx512vnni") {
+        return LOOPS;
+    }
     // SAFETY: the processor has it.
-    let dot: fn(u32) -> i32 = |rounds| unsafe { dot_int8(rounds) };
-    is_x86_feature_detected!("avx512vnni").then_some((dot, (CHAINS * UNROLL * 64 * 2) as u32))
+    Loops { dot_int8: (|rounds| unsafe { dot_int8(rounds) }, (CHAINS * UNROLL * 64 * 2) as u32), ..LOOPS }
 }
 
 #[target_feature(enable = "avx512f")]

@@ -44,7 +44,7 @@ struct Loops {
 fn loops(simd: Simd) -> Loops {
     match simd {
         #[cfg(target_arch = "x86_64")]
-        Simd::Avx512 => Loops { dot_int8: avx512::with_vnni().unwrap_or(x86::LOOPS.dot_int8), ..avx512::LOOPS },
+        Simd::Avx512 => avx512::loops(),
         #[cfg(target_arch = "x86_64")]
         Simd::Avx2 => x86::LOOPS,
         Simd::Portable => portable::LOOPS,

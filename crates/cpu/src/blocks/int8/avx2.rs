@@ -14,7 +14,7 @@ use std::arch::x86_64::{
 };
 
 use super::super::x86::horizontal_sum;
-use super::{Activations, Kind, PART, ROWS, Weights};
+use super::{Activations, Kind, LANES, ROWS, Weights};
 
 /// How bytes are multiplied, for a constant: with VNNI, or as so many bits of the codes allow.
 const VNNI: u8 = 0;
@@ -148,15 +148,15 @@ unsafe fn lanes<const HOW: u8>(start: __m256i, w: [__m256i; 4], x: [__m256i; 4])
     }
 }
 
-/// 256 codes, sixteen of each lane after the other, from `−zero` on, into the order of lanes.
+/// The codes of all lanes, which begin at `−zero`, in the order of a part.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn in_lanes(codes: &[i8; PART], zero: u8, to: &mut Weights) {
+pub(super) fn in_lanes<'a>(codes: impl Fn(usize) -> &'a [i8; LANES], zero: u8, to: &mut Weights) {
     let zero = _mm256_set1_epi8(zero.cast_signed());
     for half in 0..2 {
-        // SAFETY: lane `l` has its sixteen codes at `16·l`; parts are aligned.
+        // SAFETY: each lane has sixteen codes; parts are aligned.
         unsafe {
-            let of = |l: usize| -> __m128i { _mm_loadu_si128(codes.as_ptr().add(16 * (8 * half + l)).cast()) };
+            let of = |l: usize| -> __m128i { _mm_loadu_si128(codes(8 * half + l).as_ptr().cast()) };
             // Four lanes in the lower halves of registers, four in the upper ones.
             let two = |l: usize| _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(of(l)), of(l + 4));
             let (a, b, c, d) = (two(0), two(1), two(2), two(3));

@@ -1,15 +1,14 @@
-//! Blocks as parts with AVX-512: the common formats by themselves, the others from their codes in the order of
-//! the elements.
+//! Blocks of the common formats as parts, with AVX-512.
 //!
 //! A shuffle of 32-bit lanes brings packed bytes into the order of lanes before they are split into codes, so
 //! that nothing has to be moved afterwards.
 
 use std::arch::x86_64::{
-    __m512, __m512i, _mm_loadu_si128, _mm_setr_epi16, _mm256_cvtph_ps, _mm256_loadu_si256, _mm512_add_epi8,
-    _mm512_and_si512, _mm512_castps256_ps512, _mm512_castsi128_si512, _mm512_castsi256_si512, _mm512_cvtepi8_epi32,
-    _mm512_cvtepi32_ps, _mm512_inserti32x4, _mm512_inserti64x4, _mm512_loadu_si512, _mm512_mul_ps,
-    _mm512_permutex2var_epi32, _mm512_permutexvar_epi32, _mm512_permutexvar_ps, _mm512_rorv_epi32, _mm512_set1_epi8,
-    _mm512_set1_ps, _mm512_setzero_ps, _mm512_shuffle_i64x2, _mm512_srlv_epi32, _mm512_store_ps, _mm512_store_si512,
+    __m512, __m512i, _mm_loadu_si128, _mm_setr_epi16, _mm256_cvtph_ps, _mm256_loadu_si256, _mm512_and_si512,
+    _mm512_castps256_ps512, _mm512_castsi128_si512, _mm512_castsi256_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps,
+    _mm512_inserti32x4, _mm512_inserti64x4, _mm512_loadu_si512, _mm512_mul_ps, _mm512_permutex2var_epi32,
+    _mm512_permutexvar_epi32, _mm512_permutexvar_ps, _mm512_rorv_epi32, _mm512_set1_epi8, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_shuffle_i64x2, _mm512_srlv_epi32, _mm512_store_ps, _mm512_store_si512,
     _mm512_ternarylogic_epi32, _mm512_xor_si512,
 };
 
@@ -17,9 +16,7 @@ use unisono_core::DType;
 
 use super::super::avx512::lanes::half;
 use super::super::direct::six_bits;
-use super::super::unpack::Format;
-use super::weights::each_part;
-use super::{LANES, PART, Weights};
+use super::{LANES, Weights};
 
 /// Four registers: byte `64·t + b` of a part is byte `b` of register `t`.
 pub(super) type Part = [__m512i; 4];
@@ -263,20 +260,4 @@ fn q6_k(b: &[u8; 210]) -> (Part, __m512, __m512) {
     let scales = unsafe { _mm512_cvtepi8_epi32(_mm_loadu_si128(b.as_ptr().add(192).cast())) };
     let factor = _mm512_mul_ps(_mm512_set1_ps(half(b, 208)), _mm512_cvtepi32_ps(scales));
     (codes, factor, _mm512_setzero_ps())
-}
-
-/// Formats without code of their own.
-#[target_feature(enable = "avx512f,avx512bw,f16c")]
-pub(super) fn unpack_any<F: Format>(bytes: &[u8], zero: u8, to: &mut [Weights]) {
-    let zero = _mm512_set1_epi8(zero.cast_signed());
-    each_part::<F, true>(bytes, to, &mut [0; PART], |natural, to| {
-        // SAFETY: there are 256 codes, and room for as many; parts are aligned.
-        unsafe {
-            let natural = std::array::from_fn(|c| _mm512_loadu_si512(natural.as_ptr().add(64 * c).cast()));
-            for (t, codes) in in_lanes(natural).into_iter().enumerate() {
-                let at = to.code.as_mut_ptr().add(64 * t);
-                _mm512_store_si512(at.cast(), _mm512_add_epi8(codes, zero));
-            }
-        }
-    });
 }

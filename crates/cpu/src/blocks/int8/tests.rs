@@ -39,7 +39,7 @@ fn rounded(x: &[f32], block: usize) -> Vec<f64> {
 #[test]
 fn products_are_those_of_the_decoded_blocks_and_the_rounded_activations() {
     for dtype in DType::BLOCKS {
-        for elements in [256, 1024, 1024 + dtype.block_elements() % 256 * 3] {
+        for elements in [256, 1024, 1024 + dtype.block_elements() % 256 * 3, 256 + dtype.block_elements()] {
             let parts = elements.div_ceil(PART);
             let (bytes, x) = (blocks(dtype, COLS * elements), activations(ROWS * elements));
             let mut decoded = vec![0f32; COLS * elements];
@@ -48,11 +48,13 @@ fn products_are_those_of_the_decoded_blocks_and_the_rounded_activations() {
             let rows: Vec<Vec<f64>> = x.chunks(elements).map(|x| rounded(x, dtype.block_elements())).collect();
             let kind = kind(dtype);
             for (simd, level) in levels() {
-                let mut w = vec![Weights { code: [0; PART], factor: [0.0; LANES], offset: [0.0; LANES] }; COLS * parts];
+                let stale = Weights { code: [1; PART], factor: [f32::NAN; LANES], offset: [f32::NAN; LANES] };
+                let mut w = vec![stale; COLS * parts];
                 for (column, to) in bytes.chunks(bytes.len() / COLS).zip(w.chunks_mut(parts)) {
                     unpack((simd, level), dtype, column, to);
                 }
-                let mut a = vec![Activations::ZERO; ROWS * parts];
+                let stale = Activations { code: [1; PART], scale: [f32::NAN; LANES], ..Activations::ZERO };
+                let mut a = vec![stale; ROWS * parts];
                 for (row, to) in x.chunks(elements).zip(a.chunks_mut(parts)) {
                     quantise(simd, row, dtype.block_elements(), kind.zero().into(), to);
                 }

@@ -13,6 +13,9 @@ use super::{Activations, Kind, LANES, Level, PART, ROWS, Weights};
 use super::{avx2, avx512, parts};
 use crate::simd::Simd;
 
+/// Blocks of a part, at most.
+const MOST_BLOCKS: usize = PART / 32;
+
 /// What a format has beside codes and factors.
 pub(crate) fn kind(dtype: DType) -> Kind {
     match dtype {
@@ -33,7 +36,7 @@ fn whole_parts(dtype: DType, bytes: &[u8], mut f: impl FnMut(&[u8])) {
     let (whole, rest) = bytes.split_at(bytes.len() / per_part * per_part);
     f(whole);
     if !rest.is_empty() {
-        let mut last = [0; PART / 32 * 34];
+        let mut last = [0; MOST_BLOCKS * 34];
         last[..rest.len()].copy_from_slice(rest);
         f(&last[..per_part]);
     }
@@ -47,16 +50,9 @@ pub(crate) fn unpack((simd, level): (Simd, Level), dtype: DType, bytes: &[u8], t
         let (some, rest) = std::mem::take(&mut to).split_at_mut(parts);
         to = rest;
         #[cfg(target_arch = "x86_64")]
-        if level == Level::Avx512 {
+        if reads_blocks(level, dtype) {
             // SAFETY: the level exists only where the processor has AVX-512 with VNNI.
-            unsafe {
-                if parts::has_own(dtype) {
-                    parts::unpack(dtype, bytes, some);
-                } else {
-                    with_format!(dtype, F => parts::unpack_any::<F>(bytes, zero, some), {});
-                }
-            }
-            return;
+            return unsafe { parts::unpack(dtype, bytes, some) };
         }
         let _ = level;
         with_format!(dtype, F => unpack_all::<F>(simd, bytes, zero, some), {});
@@ -105,42 +101,46 @@ fn unpack_all<F: Format>(simd: Simd, bytes: &[u8], zero: u8, to: &mut [Weights])
     if simd.has_avx2() {
         #[target_feature(enable = "avx2,fma,f16c")]
         fn with_avx2<F: Format>(bytes: &[u8], zero: u8, to: &mut [Weights]) {
-            each_part::<F, true>(bytes, to, &mut [0; PART], |natural, to| avx2::in_lanes(natural, zero, to));
+            each_part::<F, true>(bytes, to, |codes, to| avx2::in_lanes(|l| codes_of_lane::<F>(codes, l), zero, to));
         }
         // SAFETY: levels with AVX2 exist only where the processor has these features.
         return unsafe { with_avx2::<F>(bytes, zero, to) };
     }
     let _ = simd;
-    each_part::<F, false>(bytes, to, &mut [0; PART], |natural, to| {
-        for (l, codes) in natural.as_chunks::<LANES>().0.iter().enumerate() {
-            for (four, to) in codes.as_chunks::<4>().0.iter().zip(to.code.chunks_exact_mut(4 * LANES)) {
+    each_part::<F, false>(bytes, to, |codes, to| {
+        for l in 0..LANES {
+            let codes = codes_of_lane::<F>(codes, l).as_chunks::<4>().0;
+            for (four, to) in codes.iter().zip(to.code.chunks_exact_mut(4 * LANES)) {
                 to[4 * l..4 * l + 4].copy_from_slice(&four.map(|c| c.cast_unsigned().wrapping_add(zero)));
             }
         }
     });
 }
 
-/// Unpacks part by part: factors and offsets to where they belong, codes in the order of the elements to `natural`, with which
-/// `order` is called.
+/// Unpacks part by part: factors and offsets to where they belong; `order` does that with the codes of the blocks.
 #[inline(always)]
-pub(super) fn each_part<F: Format, const FMA: bool>(
+fn each_part<F: Format, const FMA: bool>(
     bytes: &[u8],
     to: &mut [Weights],
-    natural: &mut [i8; PART],
-    mut order: impl FnMut(&[i8; PART], &mut Weights),
+    mut order: impl FnMut(&[Codes; MOST_BLOCKS], &mut Weights),
 ) {
-    let mut codes = Codes::ZERO;
+    let lanes = F::ELEMENTS / LANES;
+    let mut codes = [Codes::ZERO; MOST_BLOCKS];
     for (bytes, to) in bytes.chunks_exact(PART / F::ELEMENTS * F::BYTES).zip(to) {
-        let blocks = bytes.chunks_exact(F::BYTES).zip(natural.chunks_exact_mut(F::ELEMENTS));
-        let lanes =
-            to.factor.chunks_exact_mut(F::ELEMENTS / LANES).zip(to.offset.chunks_exact_mut(F::ELEMENTS / LANES));
-        for ((block, natural), (factor, offset)) in blocks.zip(lanes) {
-            F::unpack::<FMA>(block, &mut codes);
-            natural.copy_from_slice(&codes.code[..F::ELEMENTS]);
-            factor.copy_from_slice(&codes.factor[..F::ELEMENTS / LANES]);
-            // Those that a format does not have stay those of `ZERO`.
-            offset.copy_from_slice(&codes.offset[..F::ELEMENTS / LANES]);
+        for (b, (block, codes)) in bytes.chunks_exact(F::BYTES).zip(&mut codes).enumerate() {
+            F::unpack::<FMA>(block, codes);
+            to.factor[b * lanes..(b + 1) * lanes].copy_from_slice(&codes.factor[..lanes]);
+            // Offsets that a format does not have stay those of `ZERO`.
+            to.offset[b * lanes..(b + 1) * lanes].copy_from_slice(&codes.offset[..lanes]);
         }
-        order(natural, to);
+        order(&codes, to);
     }
+}
+
+/// The codes of lane `l`, in the blocks where they were unpacked: to move them would take loads of what was stored in
+/// smaller pieces, for which processors wait.
+#[inline(always)]
+fn codes_of_lane<F: Format>(codes: &[Codes; MOST_BLOCKS], l: usize) -> &[i8; LANES] {
+    let lanes = F::ELEMENTS / LANES;
+    codes[l / lanes].code[l % lanes * LANES..].first_chunk().unwrap_or(&[0; LANES])
 }

@@ -101,6 +101,15 @@ fn meet(pool: &Pool, task: &(dyn Fn() + Sync)) {
     });
 }
 
+/// Numbers that loops take at a time.
+const PIECE: usize = 64;
+
+/// A piece of an array. It begins with a line of the cache, as the memory of tensors does: a load across two lines
+/// counts twice.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Piece(#[expect(dead_code, reason = "read through pointers to its numbers")] [f32; PIECE]);
+
 /// A part of the arrays that one thread works on.
 struct Part {
     a: *const f32,
@@ -113,27 +122,21 @@ unsafe impl Sync for Part {}
 
 /// `streams` arrays of `bytes / streams` bytes each: one is read, two copied, three added.
 fn memory(streams: usize, bytes: u64, rounds: u32, pool: &Pool, loops: Loops) -> Result<Option<ProbeRun>> {
-    const LINE: usize = 64;
     let threads = pool.threads();
-    let lines = (bytes as usize / streams / threads / 4 / LINE).max(1);
-    let (len, total) = (lines * LINE, lines * LINE * threads);
+    let lines = (bytes as usize / streams / threads / size_of::<Piece>()).max(1);
+    let (len, total) = (lines * PIECE, lines * PIECE * threads);
     let make = || {
-        let mut array: Vec<f32> = Vec::new();
+        let mut array: Vec<Piece> = Vec::new();
         let failed = |_| Error::new(ErrorKind::OutOfMemory, format!("no memory for {total} numbers")).on_device("cpu");
-        array.try_reserve_exact(total).map_err(failed)?;
-        array.resize(total, 1.0);
+        array.try_reserve_exact(lines * threads).map_err(failed)?;
+        array.resize(lines * threads, Piece([1.0; PIECE]));
         Ok(array)
     };
     let (a, b) = (make()?, if streams > 2 { make()? } else { Vec::new() });
     let mut y = if streams > 1 { make()? } else { Vec::new() };
-    let y = y.as_mut_ptr();
+    let (a, b, y) = (a.as_ptr().cast::<f32>(), b.as_ptr().cast::<f32>(), y.as_mut_ptr().cast::<f32>());
     let parts: Vec<Part> = (0..threads)
-        .map(|i| Part {
-            a: a.as_ptr().wrapping_add(i * len),
-            b: b.as_ptr().wrapping_add(i * len),
-            y: y.wrapping_add(i * len),
-            len,
-        })
+        .map(|i| Part { a: a.wrapping_add(i * len), b: b.wrapping_add(i * len), y: y.wrapping_add(i * len), len })
         .collect();
     let task = |i: usize| {
         let Part { a, b, y, len } = parts[i];

@@ -148,8 +148,10 @@ fn experts(desc: &OpDesc, int8: Option<Level>) -> Vec<Entry> {
         let few = ids.elements() <= FEW_ROWS * b.shape[0];
         list.insert(if few { 0 } else { 1 }, ("dots", experts::dot_experts));
     }
-    if b.dtype.is_block() && int8.is_some() {
-        list.insert(0, ("int8", experts::int8_experts));
+    if let Some(level) = int8.filter(|_| b.dtype.is_block()) {
+        // As for products: with hardly more rows than experts each has one.
+        let alone = ids.elements() <= b.shape[0] && !reads_blocks(level, b.dtype);
+        list.insert(usize::from(alone), ("int8", experts::int8_experts));
     }
     list
 }

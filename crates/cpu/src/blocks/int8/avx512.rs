@@ -1,10 +1,10 @@
-//! Products of bytes with AVX-512 and its VNNI: two columns of a weight share the registers that hold a row.
+//! Products of bytes with AVX-512 and its VNNI: four unpacked columns of a weight with four rows, or one column with
+//! up to four rows as its blocks are read.
 
 use std::arch::x86_64::{
     __m512, __m512i, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_load_ps, _mm512_load_si512,
     _mm512_mul_ps, _mm512_reduce_add_ps, _mm512_setzero_ps, _mm512_setzero_si512,
 };
-
 use std::ops::Range;
 
 use unisono_core::DType;

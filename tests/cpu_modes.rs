@@ -30,8 +30,9 @@ fn every_level_of_vector_code_keeps_to_the_bounds() {
         assert!(report.passed(), "{simd:?}: {} failures", report.summary.failures());
         for op in ["matmul", "matmul_id", "linear"] {
             let own = report.results.iter().filter(|r| r.kernel == format!("{op}.int8"));
-            let passed: Vec<_> = own.filter(|r| r.status == Status::Pass && r.selected).collect();
+            let passed: Vec<_> = own.filter(|r| r.status == Status::Pass).collect();
             assert!(passed.len() >= 5, "{simd:?}: {} results of {op}", passed.len());
+            assert!(passed.iter().any(|r| r.selected), "{simd:?}: {op} prefers other kernels throughout");
             assert!(passed.iter().all(|r| r.numeric_modes == ["int8-activations"]), "{simd:?} {op}");
         }
     }

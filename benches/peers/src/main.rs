@@ -311,7 +311,10 @@ mod tests {
 
     #[test]
     fn every_library_agrees_on_small_rows() {
-        let cpu = Device::new(CpuBackend::new().unwrap());
+        let open = |int8_activations| {
+            Device::new(CpuBackend::with_options(CpuOptions { int8_activations, ..CpuOptions::default() }).unwrap())
+        };
+        let (cpu, int8) = (open(false), open(true));
         let plan = Plan { samples: 1, limit: Duration::ZERO, copies: 1 };
         for mut row in row::cpu() {
             use crate::row::Work;
@@ -326,7 +329,8 @@ mod tests {
                 Work::Function { rows, .. } => *rows = 2,
                 Work::Rope { tokens, heads, .. } => (*tokens, *heads) = (16, 2),
             }
-            let line = compare(&row, &cpu, &cpu, 2, &plan).unwrap();
+            let line = compare(&row, if row.int8 { &int8 } else { &cpu }, &cpu, 2, &plan).unwrap();
+            assert_eq!(row.int8, line.ours.variant.contains("int8"), "{}", row.id);
             for peer in &line.peers {
                 assert!(peer.problem.is_none(), "{}: {} {:?}", row.id, peer.library, peer.problem);
             }

@@ -25,10 +25,13 @@ pub(crate) fn with_scratch<R>(n: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
 /// That is so, and it is aligned to [`LINE`] bytes at most.
 pub(crate) unsafe trait Record: Copy {}
 
+// SAFETY: any bits are a number.
+unsafe impl Record for f32 {}
+
 /// Bytes of a line of the cache.
 const LINE: usize = 64;
 
-/// Calls `f` with `n` records of undefined content. Calls nest.
+/// Calls `f` with `n` records of undefined content, of which the first begins a line of the cache. Calls nest.
 pub(crate) fn with_records<T: Record, R>(n: usize, f: impl FnOnce(&mut [T]) -> R) -> R {
     let bytes = n * size_of::<T>() + LINE;
     with_scratch(bytes.div_ceil(size_of::<f32>()), |scratch| {

@@ -1,6 +1,6 @@
 //! `matmul` and `linear` for a weight in blocks where the device computes in the mode
 //! `int8-activations`: the rows of `a` become 8-bit integers once, then tasks unpack some columns of the weight at
-//! a time and multiply bytes.
+//! a time and multiply bytes. What such a task does serves `matmul_id` as well.
 
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 

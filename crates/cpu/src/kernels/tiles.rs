@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::Launch;
 use super::matmul::Product;
 use crate::blocks;
-use crate::scratch::with_scratch;
+use crate::scratch::with_records;
 use crate::simd::dot::{TILE_COLS, tile};
 use crate::view::split;
 
@@ -20,8 +20,6 @@ const ROWS: usize = 128;
 const COLS: usize = 64;
 /// Steps of k at a time: four columns stay in the first cache. A whole number of blocks.
 const DEPTH: usize = 1024;
-/// Numbers in a line of the cache.
-const LINE: usize = 16;
 
 /// `b` is stored by columns, in any format.
 pub(crate) fn tiles(launch: &Launch<'_>) {
@@ -31,10 +29,10 @@ pub(crate) fn tiles(launch: &Launch<'_>) {
     }
     let (rows, cols) = (ROWS.min(p.m), COLS.min(p.n));
     let (down, across) = (p.m.div_ceil(rows), p.n.div_ceil(cols));
-    let room = LINE + rows * cols + (rows + TILE_COLS) * DEPTH.min(p.k);
+    let room = rows * cols + (rows + TILE_COLS) * DEPTH.min(p.k);
     // Units of one weight follow one another: its columns come from memory once.
     split(launch.pool, p.batch.elements() * across * down, rows * cols * p.k, &|units| {
-        with_scratch(room, |scratch| {
+        with_records(room, |scratch: &mut [f32]| {
             for unit in units {
                 let (i, j) = (unit % down * rows, unit / down % across * cols);
                 let area = (i..p.m.min(i + rows), j..p.n.min(j + cols));
@@ -49,9 +47,8 @@ fn one_unit(p: &Product<'_>, offsets: [usize; 4], (rows, cols): &(Range<usize>, 
     let (m, n) = (rows.len(), cols.len());
     let [a_row, a_col] = Product::matrix_strides(p.a);
     let [_, b_col] = Product::matrix_strides(p.b);
-    // Decoded columns begin with a line of the cache: vectors across two lines cost twice.
-    let skipped = scratch.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
-    let (w_room, scratch) = scratch[skipped..].split_at_mut(TILE_COLS * DEPTH.min(p.k));
+    // Decoded columns begin with a line of the cache, as the scratch does: vectors across two lines cost twice.
+    let (w_room, scratch) = scratch.split_at_mut(TILE_COLS * DEPTH.min(p.k));
     let (x_room, sums) = scratch.split_at_mut(m * DEPTH.min(p.k));
     let sums = &mut sums[..m * n];
     sums.fill(0.0);

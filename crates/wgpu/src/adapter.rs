@@ -2,10 +2,15 @@
 //!
 //! One instance serves the whole process, because loading the drivers is the slow part of opening
 //! a device. GL is the exception: all devices of one GL instance share a context, which two threads
-//! cannot use at once, so each device gets an instance of its own. Adapters are sorted (hardware before software, native APIs before GL), so that
-//! `wgpu:0` is the best one and ids are stable from run to run.
+//! cannot use at once, so each device gets an instance of its own. Adapters are sorted (hardware
+//! before software, native APIs before GL), so that `wgpu:0` is the best one and ids are stable from run
+//! to run.
 
 use unisono_core::{DeviceKind, Error, ErrorKind, Result};
+
+#[cfg(not(target_family = "wasm"))]
+use crate::instance::Native;
+use crate::instance::descriptor;
 
 /// What is known about an adapter without opening it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,15 +86,13 @@ async fn enumerate() -> Vec<(wgpu::Adapter, AdapterSummary)> {
 #[cfg(not(target_family = "wasm"))]
 async fn candidates() -> Vec<wgpu::Adapter> {
     use std::sync::{Mutex, OnceLock, PoisonError};
-    static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
+    static NATIVE: OnceLock<Native> = OnceLock::new();
     // Drivers are not reliably safe to enumerate from several threads at once.
     static ENUMERATING: Mutex<()> = Mutex::new(());
     let _guard = ENUMERATING.lock().unwrap_or_else(PoisonError::into_inner);
     let enumerate = || {
-        let native =
-            INSTANCE.get_or_init(|| wgpu::Instance::new(descriptor(wgpu::Backends::all() - wgpu::Backends::GL)));
         let gl = wgpu::Instance::new(descriptor(wgpu::Backends::GL));
-        let mut adapters = pollster::block_on(native.enumerate_adapters(wgpu::Backends::all()));
+        let mut adapters = NATIVE.get_or_init(Native::new).adapters();
         adapters.extend(pollster::block_on(gl.enumerate_adapters(wgpu::Backends::GL)));
         adapters
     };
@@ -113,15 +116,6 @@ async fn candidates() -> Vec<wgpu::Adapter> {
         .await
         .into_iter()
         .collect()
-}
-
-/// No validation layers and no indirect-dispatch validation (its pipelines would be built for
-/// every device, and no dispatch here is indirect) unless wgpu's own variables ask for them.
-fn descriptor(backends: wgpu::Backends) -> wgpu::InstanceDescriptor {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    descriptor.backends = backends;
-    descriptor.flags = wgpu::InstanceFlags::DISCARD_HAL_LABELS.with_env();
-    descriptor
 }
 
 fn same_adapter(a: &wgpu::AdapterInfo, b: &wgpu::AdapterInfo) -> bool {

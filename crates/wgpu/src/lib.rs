@@ -16,6 +16,7 @@ mod device;
 mod disk_cache;
 mod encode;
 mod info;
+mod instance;
 mod launch;
 mod memory;
 mod options;

@@ -2,10 +2,12 @@
 //!
 //! `cargo run --manifest-path peers/Cargo.toml -- --library candle --level quick --report DIR`
 
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
 use unisono_conformance::{Level, Options, run};
 use unisono_core::Backend;
@@ -49,18 +51,30 @@ fn run_suite(arguments: &Arguments) -> Result<bool> {
     let options = Options::new(level).with_patterns(arguments.cases.clone());
     // A panic of the library is a result; its message stands in the report.
     std::panic::set_hook(Box::new(|_| {}));
+    let mut printed = Ok(());
     let device = run(&*backend, &options, &mut |progress| {
         for result in progress.results.iter().filter(|r| r.status.is_failure()) {
-            println!("{result}");
+            if printed.is_ok() {
+                printed = print(format_args!("{result}\n"));
+            }
         }
     });
     let _ = std::panic::take_hook();
-    print!("{}", report::summary(&device));
+    let printed = printed.and_then(|()| print(report::summary(&device)));
     let passed = device.passed();
     if let Some(folder) = &arguments.report {
         report::write(folder, level, arguments.date.clone(), device)?;
     }
+    printed?;
     Ok(passed)
+}
+
+/// Prints to standard output. A closed pipe is no error: the report is written all the same.
+fn print(text: impl Display) -> Result<()> {
+    match write!(io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to standard output"),
+    }
 }
 
 fn main() -> ExitCode {
@@ -68,7 +82,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(e) => {
-            eprintln!("unisono-peers: {e:#}");
+            drop(writeln!(io::stderr(), "unisono-peers: {e:#}"));
             ExitCode::from(2)
         }
     }

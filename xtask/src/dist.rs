@@ -11,6 +11,7 @@ use std::{env, fs};
 use anyhow::{Context, Result};
 
 use crate::args::Options;
+use crate::out;
 use crate::run::{self, heading};
 
 const EXTRAS: [&str; 4] = ["README.md", "LICENSE-MIT", "LICENSE-APACHE", "scripts/device-round.sh"];
@@ -58,10 +59,10 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 
     for path in listing(&folder)?.iter().chain([&archive]) {
         let size = fs::metadata(path)?.len();
-        println!("{:>10}  {}", mebibytes(size), path.display());
+        out::line(format_args!("{:>10}  {}", mebibytes(size), path.display()))?;
     }
     if let Some(version) = required_glibc(&binary) {
-        println!("needs glibc {}.{} or later", version.0, version.1);
+        out::line(format_args!("needs glibc {}.{} or later", version.0, version.1))?;
     }
     Ok(())
 }
@@ -85,7 +86,7 @@ fn strip(binary: &Path, triple: &str) {
     }
     let stripped = Command::new("strip").arg(binary).status().is_ok_and(|s| s.success());
     if !stripped {
-        eprintln!("no usable `strip` for {triple}: the binary keeps its symbols");
+        out::note(format_args!("no usable `strip` for {triple}: the binary keeps its symbols"));
     }
 }
 

@@ -3,11 +3,14 @@
 //! It depends on two small crates and on nothing of the workspace, so that it builds in seconds on
 //! a bare machine and can look for drivers before anything long is compiled.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod adapters;
 mod args;
 mod bench_peers;
 mod dist;
 mod host;
+mod out;
 mod package;
 mod peers;
 mod run;
@@ -52,16 +55,13 @@ fn main() -> ExitCode {
         "package" => package::run(&args),
         "peers" => peers::run(&args),
         "bench-peers" => bench_peers::run(&args),
-        "help" | "--help" | "-h" => {
-            print!("{HELP}");
-            Ok(())
-        }
+        "help" | "--help" | "-h" => out::line(format_args!("{}", HELP.trim_end())),
         other => Err(anyhow::anyhow!("unknown task '{other}'\n\n{HELP}")),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("xtask {task}: {error:#}");
+            out::note(format_args!("xtask {task}: {error:#}"));
             ExitCode::FAILURE
         }
     }

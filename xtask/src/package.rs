@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::args::Options;
-use crate::run;
+use crate::{out, run};
 
 /// The registry refuses larger archives. They are compressed, so this is on the safe side.
 const MAX_BYTES: u64 = 10 << 20;
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         if bytes > MAX_BYTES {
             problems.push(format!("{name}: {bytes} bytes; the registry takes {MAX_BYTES}"));
         }
-        println!("{name:<20} {:>4} files {bytes:>9} bytes", files.len());
+        out::line(format_args!("{name:<20} {:>4} files {bytes:>9} bytes", files.len()))?;
     }
     if !problems.is_empty() {
         bail!("these crates would not build when published:\n  - {}", problems.join("\n  - "));

@@ -8,6 +8,7 @@
 use anyhow::{Context, Result, bail};
 
 use crate::args::Options;
+use crate::out;
 use crate::run::{self, heading, show};
 
 const MANIFEST: &str = "peers/Cargo.toml";
@@ -29,7 +30,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         let mut command = run::cargo(&["run", "--manifest-path", MANIFEST, "--", "--library", library])?;
         command.args(["--level", level, "--report", &report]);
         let shown = show(&command);
-        eprintln!("+ {shown}");
+        out::note(format_args!("+ {shown}"));
         let status = command.status().with_context(|| format!("cannot start `{shown}`"))?;
         // 1: cases failed, which is what this run is for.
         if !matches!(status.code(), Some(0 | 1)) {

@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::out;
+
 /// The root of the workspace.
 pub(crate) fn root() -> Result<PathBuf> {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).context("the folder of xtask has no parent")
@@ -28,13 +30,13 @@ pub(crate) fn cargo(args: &[&str]) -> Result<Command> {
 
 /// A heading on standard error: standard output is kept for results.
 pub(crate) fn heading(text: &str) {
-    eprintln!("\n== {text}");
+    out::note(format_args!("\n== {text}"));
 }
 
 /// Prints and runs a command; an exit status other than 0 is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let shown = show(command);
-    eprintln!("+ {shown}");
+    out::note(format_args!("+ {shown}"));
     let status = command.status().with_context(|| format!("cannot start `{shown}`"))?;
     if !status.success() {
         bail!("`{shown}` failed: {status}");

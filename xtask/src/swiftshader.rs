@@ -11,8 +11,8 @@ use std::{env, fs};
 use anyhow::{Context, Result, bail};
 
 use crate::args::Options;
-use crate::run;
 use crate::test::apt_get;
+use crate::{out, run};
 
 const LIBRARY: &str = "libvk_swiftshader.so";
 const PACKAGE: &str = "chromium-common";
@@ -28,10 +28,10 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         Some(library) => library,
         None => fetch(&folder)?,
     };
-    eprintln!("SwiftShader: {}", library.display());
+    out::note(format_args!("SwiftShader: {}", library.display()));
     let manifest = folder.join("vk_swiftshader_icd.json");
     fs::write(&manifest, manifest_text(&library)).with_context(|| format!("cannot write {}", manifest.display()))?;
-    println!("{}", manifest.display());
+    out::line(format_args!("{}", manifest.display()))?;
     Ok(())
 }
 
@@ -54,7 +54,7 @@ fn fetch(folder: &Path) -> Result<PathBuf> {
              with a browser built on Chromium installed, it is found"
         );
     }
-    eprintln!("fetching Debian's {PACKAGE}, which holds {LIBRARY}; it is unpacked, not installed");
+    out::note(format_args!("fetching Debian's {PACKAGE}, which holds {LIBRARY}; it is unpacked, not installed"));
     let download = || {
         let mut command = Command::new("apt-get");
         command.args(["download", PACKAGE]).current_dir(folder).stdout(std::io::stderr());

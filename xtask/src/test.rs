@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::adapters::Drivers;
 use crate::args::Options;
 use crate::host::{DEBIAN_PACKAGES, Distribution};
+use crate::out;
 use crate::run::{self, heading};
 
 const ALLOW_NO_ADAPTER: &str = "UNISONO_ALLOW_NO_ADAPTER";
@@ -44,7 +45,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     let cli = ["run", "--release", "--package", "unisono-cli", "--"];
     let listed = run::output(run::cargo(&cli)?.args(["devices", "--json"]))?;
     let apis = listed_apis(&listed)?;
-    eprintln!("devices by API: {}", apis.join(", "));
+    out::note(format_args!("devices by API: {}", apis.join(", ")));
     if !apis.iter().any(|api| GPU_APIS.contains(&api.as_str())) {
         if !allow_no_adapter {
             bail!(
@@ -67,7 +68,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 /// Makes sure that a Vulkan driver is there, on systems where that is in question.
 fn ensure_drivers(no_install: bool, allow_no_adapter: bool) -> Result<()> {
     if !cfg!(target_os = "linux") {
-        eprintln!("the graphics drivers of the operating system are taken for granted here");
+        out::note(format_args!("the graphics drivers of the operating system are taken for granted here"));
         return Ok(());
     }
     let drivers = Drivers::find();
@@ -78,7 +79,7 @@ fn ensure_drivers(no_install: bool, allow_no_adapter: bool) -> Result<()> {
     let missing = drivers.missing().join("\n  - ");
     let distribution = Distribution::detect();
     let install = distribution.install_command();
-    eprintln!("The WGSL backend is tested through Vulkan, and this machine lacks:\n  - {missing}");
+    out::note(format_args!("The WGSL backend is tested through Vulkan, and this machine lacks:\n  - {missing}"));
 
     if no_install || distribution != Distribution::Debian {
         if allow_no_adapter {
@@ -97,15 +98,15 @@ fn ensure_drivers(no_install: bool, allow_no_adapter: bool) -> Result<()> {
         );
     }
 
-    eprintln!(
+    out::note(format_args!(
         "Installing Mesa's software drivers for Vulkan and OpenGL ES, which need no graphics \
          card, from the distribution:\n  {}\n(--no-install refuses this.)",
         DEBIAN_PACKAGES.join(" ")
-    );
+    ));
     match install_debian() {
         Ok(()) => {}
         Err(error) if allow_no_adapter => {
-            eprintln!("installing failed: {error:#}");
+            out::note(format_args!("installing failed: {error:#}"));
             warn_no_adapter();
             return Ok(());
         }
@@ -123,10 +124,10 @@ fn ensure_drivers(no_install: bool, allow_no_adapter: bool) -> Result<()> {
 
 fn report(drivers: &Drivers) {
     for manifest in &drivers.vulkan {
-        eprintln!("Vulkan driver: {}", manifest.display());
+        out::note(format_args!("Vulkan driver: {}", manifest.display()));
     }
     if !drivers.gl {
-        eprintln!("no OpenGL ES driver: the GL adapter is not tested");
+        out::note(format_args!("no OpenGL ES driver: the GL adapter is not tested"));
     }
 }
 
@@ -148,13 +149,13 @@ pub(crate) fn apt_get(args: &[&str]) -> Result<()> {
 }
 
 fn warn_no_adapter() {
-    eprintln!(
+    out::note(format_args!(
         "\n\
          ****************************************************************************\n\
          *  NO GRAPHICS ADAPTER. Only the CPU backend is tested in this run;        *\n\
          *  it says nothing about the WGSL backend ({ALLOW_NO_ADAPTER}=1).  *\n\
          ****************************************************************************"
-    );
+    ));
 }
 
 /// The values of all fields named `api` in the answer of `unisono devices --json`.

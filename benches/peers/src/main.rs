@@ -67,6 +67,7 @@ mod report;
 mod row;
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -256,15 +257,18 @@ fn run(arguments: &Arguments, threads: usize) -> Result<()> {
         for row in rows {
             let ours = if row.int8 { &int8 } else { &device };
             let line = compare(&row, ours, &cpu, threads, &plan).with_context(|| row.id.clone())?;
-            eprintln!("{}", line.short());
+            drop(writeln!(io::stderr(), "{}", line.short()));
             report.rows.push(line);
             if let Some(folder) = &arguments.report {
                 report.write(folder)?;
             }
         }
     }
-    print!("{}", report.table());
-    Ok(())
+    match io::stdout().lock().write_all(report.table().as_bytes()) {
+        // Nobody reads any more.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to standard output"),
+    }
 }
 
 fn main() -> ExitCode {
@@ -278,7 +282,7 @@ fn main() -> ExitCode {
     match run(&arguments, threads) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("unisono-bench-peers: {e:#}");
+            drop(writeln!(io::stderr(), "unisono-bench-peers: {e:#}"));
             ExitCode::FAILURE
         }
     }

@@ -3,7 +3,7 @@
 //! Each turn writes the whole conversation by the chat template, and computes only the tokens that
 //! the key-value cache does not hold yet.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,17 +11,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
-use unisono_models::{ChatOptions, ChatTemplate, GenerateOptions, Generation, Message, Session, Tokenizer};
+use unisono_models::{ChatOptions, ChatTemplate, GenerateOptions, Message, Session, Tokenizer};
 
-use crate::Outcome;
 use crate::load::ModelArguments;
 use crate::sampling::SamplingArguments;
+use crate::{Outcome, out};
 
 /// Arguments of `chat`.
 #[derive(Args)]
 pub(crate) struct ChatArguments {
     /// What the model is told before the conversation.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     system: Option<String>,
     /// A file with a chat template, in Jinja; that of the model if absent.
     #[arg(long, value_name = "FILE")]
@@ -62,6 +62,7 @@ struct Chat<'a> {
 }
 
 pub(crate) fn run(arguments: &ChatArguments) -> Result<Outcome> {
+    let generate = arguments.sampling.options()?;
     let mut source = arguments.model.source()?;
     if let Some(path) = &arguments.template {
         source = source.with_chat_template(std::fs::read(path).with_context(|| path.display().to_string())?);
@@ -69,16 +70,15 @@ pub(crate) fn run(arguments: &ChatArguments) -> Result<Outcome> {
     let template = source.chat_template()?.with_context(|| {
         format!("the model {} has no chat template; give one with --template, or use generate", source.name())
     })?;
-    let generate = arguments.sampling.options()?;
     let model = arguments.model.load()?;
     let time = SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|now| now.as_secs());
     let chat = ChatOptions { special_in_messages: arguments.special, time, ..ChatOptions::default() };
     let chat = Chat { tokenizer: model.tokenizer()?, template, chat, generate, json: arguments.json };
 
     let terminal = io::stdin().is_terminal();
-    eprintln!("{} on {} ({})", model.name(), model.device().info().name, model.device().info().api);
+    errln!("{} on {} ({})", model.name(), model.device().info().name, model.device().info().api);
     if terminal {
-        eprintln!("/reset begins anew, Ctrl-D ends.");
+        errln!("/reset begins anew, Ctrl-D ends.");
     }
     let mut session = model.session()?;
     let system: Vec<Message> = arguments.system.iter().map(|text| Message::new("system", text)).collect();
@@ -86,7 +86,7 @@ pub(crate) fn run(arguments: &ChatArguments) -> Result<Outcome> {
     let mut lines = io::stdin().lock().lines();
     loop {
         if terminal {
-            eprint!("> ");
+            err!("> ");
         }
         let Some(line) = lines.next().transpose().context("standard input")? else { break };
         match line.trim() {
@@ -99,71 +99,51 @@ pub(crate) fn run(arguments: &ChatArguments) -> Result<Outcome> {
             _ => messages.push(Message::new("user", line)),
         }
         match chat.answer(&mut session, &messages) {
-            Ok(Some(text)) => messages.push(Message::new("assistant", text)),
-            // Nobody reads any more.
-            Ok(None) => return Ok(Outcome::Passed),
+            Ok(text) => messages.push(Message::new("assistant", text)),
             // A person can go on; a script must know.
             Err(error) if terminal => {
-                eprintln!("error: {error:#}");
+                errln!("error: {error:#}");
                 messages.pop();
             }
             Err(error) => return Err(error),
         }
+        out::wanted()?;
     }
     if terminal {
-        eprintln!();
+        errln!();
     }
     Ok(Outcome::Passed)
 }
 
 impl Chat<'_> {
-    /// Writes the answer as it comes. `None` if the output is closed.
-    fn answer(&self, session: &mut Session, messages: &[Message]) -> Result<Option<String>> {
+    /// Writes the answer as it comes, until nobody reads any more.
+    fn answer(&self, session: &mut Session, messages: &[Message]) -> Result<String> {
         let tokens = self.tokenizer.encode_chat(&self.template, messages, &self.chat)?;
         let same = session.tokens().iter().zip(&tokens).take_while(|(a, b)| a == b).count();
         // The last token is computed in any case: its logits choose the next.
         let cached = same.min(tokens.len().saturating_sub(1));
         session.truncate(cached);
-        let mut out = io::stdout().lock();
-        let mut failed = None;
         let generation = session.generate_tokens(&tokens[cached..], &self.generate, &mut |piece| {
-            if self.json {
-                return ControlFlow::Continue(());
+            if !self.json {
+                out!("{piece}");
+                out::flush();
             }
-            match write!(out, "{piece}").and_then(|()| out.flush()) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(e) => {
-                    failed = Some(e);
-                    ControlFlow::Break(())
-                }
-            }
+            out::wanted().map_or(ControlFlow::Break(()), |()| ControlFlow::Continue(()))
         })?;
-        let written = match failed {
-            Some(error) => Err(error),
-            None => self.finish(&mut out, &generation, tokens.len(), cached),
-        };
-        match written {
-            Ok(()) => Ok(Some(generation.text)),
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(None),
-            Err(e) => Err(e).context("cannot write the answer"),
+        if self.json {
+            let answer = Answer {
+                role: "assistant",
+                content: &generation.text,
+                stop: generation.stop.name(),
+                prompt_tokens: tokens.len(),
+                cached_tokens: cached,
+                tokens: &generation.tokens,
+            };
+            outln!("{}", serde_json::to_string(&answer)?);
+        } else {
+            outln!();
         }
-    }
-
-    fn finish(&self, out: &mut impl Write, generation: &Generation, prompt: usize, cached: usize) -> io::Result<()> {
-        if !self.json {
-            writeln!(out)?;
-            return out.flush();
-        }
-        let answer = Answer {
-            role: "assistant",
-            content: &generation.text,
-            stop: generation.stop.name(),
-            prompt_tokens: prompt,
-            cached_tokens: cached,
-            tokens: &generation.tokens,
-        };
-        serde_json::to_writer(&mut *out, &answer)?;
-        writeln!(out)?;
-        out.flush()
+        out::flush();
+        Ok(generation.text)
     }
 }

@@ -10,7 +10,7 @@ use unisono_conformance::{Isolation, Options, case_ids};
 
 use crate::isolate::{self, Opening, Ran};
 use crate::output::{self, Usage};
-use crate::{CheckArguments, Outcome, expect, mutants, onnx, profiles, reports};
+use crate::{CheckArguments, Outcome, expect, mutants, onnx, out, profiles, reports};
 
 pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
     if let Some(folder) = &arguments.onnx {
@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
         None => chosen(&arguments.devices)?,
     };
     if arguments.devices.is_empty() && devices.iter().all(|d| d.id == "cpu") {
-        eprintln!("{}\n", unisono::NO_ADAPTER_HELP);
+        errln!("{}\n", unisono::NO_ADAPTER_HELP);
     }
     let options = Options::new(level)
         .with_patterns(arguments.cases.clone())
@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
         let Ran { mut report, kernels } = match ran {
             Ok(ran) => ran,
             Err(e) => {
-                println!("{} {}", output::verdict(false), unopened(summary, &e));
+                outln!("{} {}", output::verdict(false), unopened(summary, &e));
                 all_opened = false;
                 continue;
             }
@@ -72,10 +72,13 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
             report.results.iter().for_each(print_result);
         }
         print_failures(&report);
-        println!("{}, {kernels} kernels built", summary_line(summary, &report));
+        outln!("{}, {kernels} kernels built", summary_line(summary, &report));
         profiles::print_verdicts(&report);
         expect::print(&report);
         results.push(report);
+        if arguments.report.is_none() {
+            out::wanted()?;
+        }
     }
     let report = reports::assemble(&options, results);
     if let Some(directory) = &arguments.report {
@@ -142,38 +145,42 @@ fn print_groups(report: &DeviceReport) {
         let during = if group.during.is_empty() { String::new() } else { format!(" while running {}", group.during) };
         let workers = if group.workers > 1 { format!(", {} workers", group.workers) } else { String::new() };
         let group_line = format!("group {} ({} cases{workers})", group.name, group.cases);
-        println!("{} {group_line}: its worker {}{during}", output::verdict(false), group.outcome);
-        group.detail.lines().for_each(|line| println!("    {line}"));
+        outln!("{} {group_line}: its worker {}{during}", output::verdict(false), group.outcome);
+        group.detail.lines().for_each(|line| outln!("    {line}"));
     }
 }
 
 fn print_result(result: &CaseResult) {
     let ratio = result.ratio.map_or("-".to_owned(), |r| format!("{:.3}", r.0));
     let modes: String = result.numeric_modes.iter().map(|mode| format!("  [{mode}]")).collect();
-    println!("{:11} err/bound {ratio:>8}  {:28} {}{modes}", result.status.name(), result.kernel, result.id);
+    outln!("{:11} err/bound {ratio:>8}  {:28} {}{modes}", result.status.name(), result.kernel, result.id);
 }
 
 /// Prints each failure with what was expected and how to run it again.
 pub(crate) fn print_failures(report: &DeviceReport) {
     for failure in report.failures() {
-        println!("{} {} [{}]", output::verdict(false), failure.id, failure.kernel);
+        outln!("{} {} [{}]", output::verdict(false), failure.id, failure.kernel);
         match &failure.expectation {
-            Some(e) => println!(
+            Some(e) => outln!(
                 "    {} although line {} of the expectations says {} ({})",
                 e.actual.name(),
                 e.entry.line,
                 e.entry.kind.name(),
                 e.entry.issue
             ),
-            None => println!("    {}", failure.detail),
+            None => outln!("    {}", failure.detail),
         }
         if let Some(worst) = &failure.worst {
-            println!(
+            outln!(
                 "    output {} at {:?}: expected {}, computed {}, bound {}",
-                worst.output, worst.index, worst.expected.0, worst.actual.0, worst.bound.0
+                worst.output,
+                worst.index,
+                worst.expected.0,
+                worst.actual.0,
+                worst.bound.0
             );
         }
-        println!("    {}", failure.reproduce);
+        outln!("    {}", failure.reproduce);
     }
     print_groups(report);
 }

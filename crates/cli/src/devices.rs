@@ -31,7 +31,7 @@ pub(crate) fn run(json: bool) -> Result<Outcome> {
                 driver: &d.driver,
             })
             .collect();
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        outln!("{}", serde_json::to_string_pretty(&rows)?);
     } else {
         print_table(&devices);
     }
@@ -44,8 +44,8 @@ pub(crate) fn print_table(devices: &[DeviceSummary]) {
     for d in devices {
         table.add_row([&d.id, &d.name, d.kind.name(), &d.vendor, &d.api, &d.driver]);
     }
-    println!("{table}");
+    outln!("{table}");
     if devices.iter().all(|d| d.id == "cpu") {
-        println!("\n{}", unisono::NO_ADAPTER_HELP);
+        outln!("\n{}", unisono::NO_ADAPTER_HELP);
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &DiffArguments) -> Result<Outcome> {
     }
     let found = diff(&before, &after, &options).map_err(|e| Usage(e.to_string()))?;
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&found)?);
+        outln!("{}", serde_json::to_string_pretty(&found)?);
     } else {
         print(&found);
     }
@@ -51,10 +51,10 @@ fn print(found: &Difference) {
         print_device(device);
     }
     for id in &found.missing_devices {
-        println!("{} the second report lacks the device {id}", output::verdict(false));
+        outln!("{} the second report lacks the device {id}", output::verdict(false));
     }
     for id in &found.added_devices {
-        println!("added: the device {id}");
+        outln!("added: the device {id}");
     }
     let count = |kind| found.devices.iter().flat_map(|d| &d.changes).filter(|c| c.kind == kind).count();
     let counts: Vec<String> = ChangeKind::ALL
@@ -65,7 +65,7 @@ fn print(found: &Difference) {
     let compared: usize = found.devices.iter().map(|d| d.compared).sum();
     let identical: usize = found.devices.iter().map(|d| d.identical).sum();
     let rest = if counts.is_empty() { String::new() } else { format!(", {}", counts.join(", ")) };
-    println!(
+    outln!(
         "{}: {} regressions; {compared} results compared, {identical} identical{rest}",
         output::verdict(found.passed()),
         found.regressions
@@ -74,7 +74,7 @@ fn print(found: &Difference) {
 
 fn print_facts(indent: &str, facts: &[FactChange]) {
     for fact in facts {
-        println!("{indent}{}: {} -> {}", fact.name, shown(&fact.before), shown(&fact.after));
+        outln!("{indent}{}: {} -> {}", fact.name, shown(&fact.before), shown(&fact.after));
     }
 }
 
@@ -104,9 +104,9 @@ fn print_device(device: &DeviceDifference) {
         }
     }
     if rows > 0 {
-        println!("{table}");
+        outln!("{table}");
     } else {
-        println!("  no change in {} results", device.compared);
+        outln!("  no change in {} results", device.compared);
     }
-    left_out.iter().for_each(|line| println!("  {line} (see --json)"));
+    left_out.iter().for_each(|line| outln!("  {line} (see --json)"));
 }

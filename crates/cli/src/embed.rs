@@ -22,7 +22,7 @@ pub(crate) struct EmbedArguments {
     #[arg(long, value_name = "PATH")]
     model: PathBuf,
     /// A text. Repeatable; the lines of standard input if absent.
-    #[arg(long = "text", value_name = "TEXT")]
+    #[arg(long = "text", value_name = "TEXT", allow_hyphen_values = true)]
     texts: Vec<String>,
     /// Device to run on: an id, a vendor, an API, part of a name, or `auto`.
     #[arg(long, value_name = "NAME", env = "UNISONO_DEVICE", default_value = "auto")]
@@ -120,7 +120,7 @@ pub(crate) fn run(arguments: &EmbedArguments) -> Result<Outcome> {
         embeddings: (0..texts.len()).map(of).collect(),
     };
     if arguments.json {
-        println!("{}", serde_json::to_string(&found)?);
+        outln!("{}", serde_json::to_string(&found)?);
     } else {
         print_table(&found);
     }
@@ -133,7 +133,7 @@ fn texts(arguments: &EmbedArguments) -> Result<Vec<String>> {
         return Ok(arguments.texts.clone());
     }
     if io::stdin().is_terminal() {
-        eprintln!("one text a line; end with Ctrl-D");
+        errln!("one text a line; end with Ctrl-D");
     }
     let lines: Vec<String> = io::stdin().lines().collect::<io::Result<_>>().context("cannot read standard input")?;
     let texts: Vec<String> = lines.into_iter().filter(|line| !line.trim().is_empty()).collect();
@@ -145,7 +145,7 @@ fn texts(arguments: &EmbedArguments) -> Result<Vec<String>> {
 
 /// The beginning of each vector, and which other text is nearest.
 fn print_table(found: &Embeddings<'_>) {
-    eprintln!("{} on {}: {} dimensions", found.model, found.device, found.dimensions);
+    errln!("{} on {}: {} dimensions", found.model, found.device, found.dimensions);
     let mut table = output::table(&["", "text", "tokens", "vector", "nearest", "cosine"]);
     for (i, embedding) in found.embeddings.iter().enumerate() {
         let others = found.embeddings.iter().enumerate().filter(|&(j, _)| j != i);
@@ -162,7 +162,7 @@ fn print_table(found: &Embeddings<'_>) {
             nearest.map_or_else(String::new, |(_, cosine)| format!("{cosine:.4}")),
         ]);
     }
-    println!("{table}");
+    outln!("{table}");
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f64 {

@@ -22,15 +22,16 @@ pub(crate) fn print(report: &DeviceReport) {
         let entry = &result.entry;
         let what = format!("line {} ({}, {}, {})", entry.line, entry.case, entry.kind.name(), entry.issue);
         match result {
-            ExpectationResult { expired: true, .. } => println!(
+            ExpectationResult { expired: true, .. } => outln!(
                 "    expectation of {what}: expired after {}, so it excuses nothing; {} results are still as it says",
-                entry.expires, result.met
+                entry.expires,
+                result.met
             ),
-            ExpectationResult { cases: 0, .. } => println!("    expectation of {what}: none of its cases ran"),
+            ExpectationResult { cases: 0, .. } => outln!("    expectation of {what}: none of its cases ran"),
             _ => {
-                println!("    expectation of {what}: {} results as expected, until {}", result.met, entry.expires);
+                outln!("    expectation of {what}: {} results as expected, until {}", result.met, entry.expires);
                 if result.unexpected_passes > 0 {
-                    println!(
+                    outln!(
                         "{} expectation of {what}: {} of its cases pass; narrow or delete the entry",
                         output::verdict(false),
                         result.unexpected_passes

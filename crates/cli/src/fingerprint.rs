@@ -24,12 +24,9 @@ struct Row {
 }
 
 pub(crate) fn run(arguments: &FingerprintArguments) -> Result<Outcome> {
-    if arguments.runs == 0 {
-        return Err(Usage("--runs must be at least 1".to_owned()).into());
-    }
     let rows: Vec<Row> = chosen(&arguments.devices)?.iter().map(|d| ask(d, arguments)).collect::<Result<_>>()?;
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        outln!("{}", serde_json::to_string_pretty(&rows)?);
     } else {
         print(&rows, arguments.details);
     }
@@ -78,24 +75,24 @@ fn print(rows: &[Row], details: bool) {
         let answers = rows.iter().map(|r| r.fingerprint.answer(&t.group, &t.name).unwrap_or("-").to_owned());
         table.add_row([t.group.clone(), t.name.clone()].into_iter().chain(answers));
     }
-    println!("{table}");
+    outln!("{table}");
     for row in rows {
         output::heading(&format!("Sums on {} {}", row.device, row.name));
         let mut table = output::table(&["kernel", "digits, products, order"]);
         for t in row.fingerprint.traits.iter().filter(|t| t.group == "sums") {
             table.add_row([&t.name, &t.answer]);
         }
-        println!("{table}");
+        outln!("{table}");
     }
     if details {
         for row in rows {
             output::heading(&format!("Evidence of {} {}", row.device, row.name));
             for t in row.fingerprint.traits.iter().filter(|t| !t.detail.is_empty()) {
-                println!("{}: {}: {} ({})", t.group, t.name, t.answer, t.detail);
+                outln!("{}: {}: {} ({})", t.group, t.name, t.answer, t.detail);
             }
         }
     }
-    println!();
+    outln!();
     for row in rows {
         let verdict = match (row.runs, row.unstable.as_slice()) {
             (1, _) => format!("{} asked once", row.device),
@@ -104,6 +101,6 @@ fn print(rows: &[Row], details: bool) {
                 format!("{} {} of {n} runs differ in: {}", output::verdict(false), row.device, list.join("; "))
             }
         };
-        println!("{verdict}");
+        outln!("{verdict}");
     }
 }

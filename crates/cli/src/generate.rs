@@ -1,23 +1,23 @@
 //! `unisono generate`: text from a model, printed as it comes.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read};
 use std::ops::ControlFlow;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use unisono_models::{Generation, Model, StopReason};
 
-use crate::Outcome;
 use crate::load::ModelArguments;
 use crate::output::Usage;
 use crate::sampling::SamplingArguments;
+use crate::{Outcome, out};
 
 /// Arguments of `generate`.
 #[derive(Args)]
 pub(crate) struct GenerateArguments {
     /// Text to continue; standard input if absent.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     prompt: Option<String>,
     #[command(flatten)]
     model: ModelArguments,
@@ -75,20 +75,19 @@ pub(crate) fn run(arguments: &GenerateArguments) -> Result<Outcome> {
             prompt_tokens_per_second: generation.prompt_tokens_per_second,
             decode_tokens_per_second: generation.decode_tokens_per_second,
         };
-        println!("{}", serde_json::to_string_pretty(&found)?);
+        outln!("{}", serde_json::to_string_pretty(&found)?);
         return Ok(Outcome::Passed);
     }
-    eprintln!("{} on {} ({})", model.name(), info.name, info.api);
-    if let Some(generation) = write(&model, &prompt, &options)? {
-        eprintln!(
-            "{} prompt tokens at {:.1} tokens/s, first token after {:.2} s, {} tokens at {:.1} tokens/s",
-            generation.prompt_tokens,
-            generation.prompt_tokens_per_second,
-            generation.time_to_first_token.as_secs_f64(),
-            generation.tokens.len(),
-            generation.decode_tokens_per_second
-        );
-    }
+    errln!("{} on {} ({})", model.name(), info.name, info.api);
+    let generation = write(&model, &prompt, &options)?;
+    errln!(
+        "{} prompt tokens at {:.1} tokens/s, first token after {:.2} s, {} tokens at {:.1} tokens/s",
+        generation.prompt_tokens,
+        generation.prompt_tokens_per_second,
+        generation.time_to_first_token.as_secs_f64(),
+        generation.tokens.len(),
+        generation.decode_tokens_per_second
+    );
     Ok(Outcome::Passed)
 }
 
@@ -110,25 +109,17 @@ fn prompt(arguments: &GenerateArguments) -> Result<String> {
     Ok(text)
 }
 
-/// Prints the prompt and what follows as it comes. `None` if nobody reads any more.
-fn write(model: &Model, prompt: &str, options: &unisono_models::GenerateOptions) -> Result<Option<Generation>> {
-    let mut out = io::stdout().lock();
-    write!(out, "{prompt}").and_then(|()| out.flush()).context("cannot write the text")?;
-    let mut failed = None;
-    let generation = model.session()?.generate(prompt, options, &mut |piece| match write!(out, "{piece}")
-        .and_then(|()| out.flush())
-    {
-        Ok(()) => ControlFlow::Continue(()),
-        // A closed pipe ends the generation.
-        Err(e) => {
-            failed = Some(e);
-            ControlFlow::Break(())
-        }
+/// Prints the prompt and what follows as it comes, until nobody reads any more.
+fn write(model: &Model, prompt: &str, options: &unisono_models::GenerateOptions) -> Result<Generation> {
+    out!("{prompt}");
+    out::flush();
+    out::wanted()?;
+    let generation = model.session()?.generate(prompt, options, &mut |piece| {
+        out!("{piece}");
+        out::flush();
+        out::wanted().map_or(ControlFlow::Break(()), |()| ControlFlow::Continue(()))
     })?;
-    match failed {
-        Some(e) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(None),
-        Some(e) => return Err(e).context("cannot write the text"),
-        None => writeln!(out).context("cannot write the text")?,
-    }
-    Ok(Some(generation))
+    outln!();
+    out::wanted()?;
+    Ok(generation)
 }

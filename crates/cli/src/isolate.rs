@@ -21,7 +21,7 @@ use unisono_conformance::{
 };
 
 use crate::check::silently;
-use crate::{Outcome, model, mutants};
+use crate::{Outcome, model, mutants, numbers};
 
 /// How a check isolates what it runs.
 #[derive(Args, Clone, Debug, Default)]
@@ -31,12 +31,12 @@ pub(crate) struct IsolationArguments {
     #[arg(long, visible_alias = "in-process")]
     pub(crate) no_isolation: bool,
     /// Kill a group of cases that takes longer (300 at the quick level, 5400 at the full one).
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "no_isolation")]
+    #[arg(long, value_name = "SECONDS", value_parser = numbers::whole(1..=u64::MAX), conflicts_with = "no_isolation")]
     pub(crate) group_timeout: Option<u64>,
     /// Groups of cases that run at the same time, each in its own process: by default one, and for a
     /// software adapter, which spends its time compiling on one core, as many as there are cores, up
     /// to four.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=64), conflicts_with = "no_isolation")]
+    #[arg(long, value_name = "N", value_parser = numbers::whole(1..=64_u64), conflicts_with = "no_isolation")]
     pub(crate) workers: Option<u64>,
 }
 

@@ -38,21 +38,21 @@ pub(crate) fn run() -> Result<Outcome> {
     }
 
     output::heading("Results");
-    println!("{}", table(&checked));
+    outln!("{}", table(&checked));
     checked.iter().for_each(|c| print_failures(&c.report));
     for c in checked.iter().filter(|c| c.report.profiles.iter().any(|p| p.verdict == ProfileVerdict::Fail)) {
-        println!("{}", c.device.id);
+        outln!("{}", c.device.id);
         profiles::print_verdicts(&c.report);
     }
     for c in &checked {
         print_model_failures(c);
     }
     print_text(&checked);
-    failed_to_open.iter().for_each(|line| println!("{} {line}", output::verdict(false)));
+    failed_to_open.iter().for_each(|line| outln!("{} {line}", output::verdict(false)));
 
     let all_opened = failed_to_open.is_empty();
     let report = reports::assemble(&Options::new(Level::Quick), checked.into_iter().map(|c| c.report).collect());
-    println!();
+    outln!();
     reports::write(&report, Path::new(REPORT)).context("the report could not be written")?;
     Ok(if all_opened { outcome(&report) } else { Outcome::Failed })
 }
@@ -132,12 +132,15 @@ fn table(checked: &[Checked]) -> comfy_table::Table {
 fn print_model_failures(checked: &Checked) {
     let start = format!("{} the embedded model on {}:", output::verdict(false), checked.device.id);
     if let Some(e) = &checked.model.error {
-        println!("{start} {e}");
+        outln!("{start} {e}");
     }
     for p in checked.model.prompts.iter().filter(|p| !p.passed) {
-        println!(
+        outln!(
             "{start} prompt {:?}: {} of {} tokens equal, logit err/bound {:.3}",
-            p.prompt, p.tokens_equal, p.tokens, p.ratio.0
+            p.prompt,
+            p.tokens_equal,
+            p.tokens,
+            p.ratio.0
         );
     }
 }
@@ -148,11 +151,11 @@ fn print_text(checked: &[Checked]) {
     let Some((_, first)) = texts().next() else { return };
     output::heading("The embedded model writes");
     if texts().all(|(_, p)| p.text == first.text) {
-        println!("{}{}", first.prompt, first.text);
-        println!("(the same on {} of {} devices)", texts().count(), checked.len());
+        outln!("{}{}", first.prompt, first.text);
+        outln!("(the same on {} of {} devices)", texts().count(), checked.len());
     } else {
         for (c, p) in texts() {
-            println!("{}: {}{}", c.device.id, p.prompt, p.text);
+            outln!("{}: {}{}", c.device.id, p.prompt, p.text);
         }
     }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use unisono::DType;
 use unisono_models::{Model, ModelOptions, Source, tiny_llama};
 
-use crate::output::{self, Usage};
+use crate::{numbers, output};
 
 /// Arguments of every command that runs a model.
 #[derive(Args)]
@@ -21,7 +21,7 @@ pub(crate) struct ModelArguments {
     #[arg(long, value_name = "NAME", env = "UNISONO_DEVICE", default_value = "auto")]
     pub(crate) device: String,
     /// Longest text in tokens; what the model was made for if absent, at most 4096.
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", value_parser = numbers::whole(1..=usize::MAX))]
     pub(crate) context: Option<usize>,
     /// Element type of the key-value cache: f32, f16, bf16 or q8_0.
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = cache_dtype)]
@@ -42,9 +42,6 @@ impl ModelArguments {
 
     /// Opens the device and puts the model on it.
     pub(crate) fn load(&self) -> Result<Model> {
-        if self.context == Some(0) {
-            return Err(Usage("--context is 0; a text has at least one token".into()).into());
-        }
         let source = self.source()?;
         let device = unisono::open(&self.device)?;
         let options =

@@ -5,9 +5,9 @@ use clap::Args;
 use serde::Serialize;
 use unisono_models::Model;
 
-use crate::Outcome;
 use crate::load::ModelArguments;
 use crate::output::{self, Usage};
+use crate::{Outcome, numbers};
 
 /// Tokens shown for each position.
 const SHOWN: usize = 5;
@@ -18,7 +18,7 @@ pub(crate) struct LogitsArguments {
     #[command(flatten)]
     model: ModelArguments,
     /// The text as numbers of tokens, separated by commas.
-    #[arg(long, value_name = "N,N,…", required = true, value_delimiter = ',', num_args = 1..)]
+    #[arg(long, value_name = "N,N,…", required = true, value_delimiter = ',', num_args = 1.., value_parser = numbers::whole(0..=u32::MAX))]
     tokens: Vec<u32>,
     /// Print every logit as JSON.
     #[arg(long)]
@@ -53,7 +53,7 @@ pub(crate) fn run(arguments: &LogitsArguments) -> Result<Outcome> {
         let info = model.device().info();
         let (model, shape) = (model.name(), [tokens.len(), vocab]);
         let found = Logits { model, device: &info.name, device_id: &info.id, tokens, shape, logits: rows };
-        println!("{}", serde_json::to_string(&found)?);
+        outln!("{}", serde_json::to_string(&found)?);
     } else {
         print_table(&model, tokens, &rows);
     }
@@ -74,5 +74,5 @@ fn print_table(model: &Model, tokens: &[u32], rows: &[&[f32]]) {
         let best = order.iter().take(SHOWN).map(|&i| format!("{} {:.4}", text(i as u32), row[i]));
         table.add_row([position.to_string(), text(token), best.collect::<Vec<_>>().join(", ")]);
     }
-    println!("{table}");
+    outln!("{table}");
 }

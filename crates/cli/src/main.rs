@@ -1,7 +1,14 @@
 //! The `unisono` command: the front door for people. It parses arguments, calls the library
 //! crates and prints; everything it shows can be had from them as data.
 //!
-//! Exit codes: 0 all passed, 1 something failed, 2 bad usage, 3 device not found.
+//! Exit codes: 0 all passed, 1 something failed, 2 bad usage, 3 device not found, 141 nobody reads what
+//! is printed.
+
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+// First, because its macros are used in all the others.
+#[macro_use]
+mod out;
 
 mod bench;
 mod chat;
@@ -18,6 +25,7 @@ mod load;
 mod logits;
 mod model;
 mod mutants;
+mod numbers;
 mod onnx;
 mod ops;
 mod output;
@@ -33,7 +41,7 @@ mod verify;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 /// Runs open transformer models on any device, and proves that every device computes the same.
 ///
@@ -113,7 +121,7 @@ pub(crate) struct CheckArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) expect: Option<PathBuf>,
     /// Run with other data: the seed of every case of an operation.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = numbers::whole(0..=u64::MAX))]
     pub(crate) seed: Option<u64>,
     /// Run only this kernel of each case.
     #[arg(long, value_name = "NAME")]
@@ -209,7 +217,7 @@ pub(crate) struct FingerprintArguments {
     #[arg(long)]
     pub(crate) json: bool,
     /// Ask this often, and fail where an answer changes.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = numbers::whole(1..=u32::MAX))]
     pub(crate) runs: u32,
     /// Print what each answer rests on.
     #[arg(long, conflicts_with = "json")]
@@ -245,7 +253,32 @@ pub(crate) enum Outcome {
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let matches = numbers::negative_too(Arguments::command()).try_get_matches();
+    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
+        Ok(arguments) => arguments,
+        Err(error) => return out::refused(&error).into(),
+    };
+    let code = match run(arguments.command) {
+        Ok(Outcome::Passed) => out::finish(0),
+        Ok(Outcome::Failed) => out::finish(1),
+        // What is wrong is said by `finish`, if anything.
+        Err(error) if error.is::<out::Unread>() => out::finish(1),
+        Err(error) => {
+            out::flush();
+            errln!("error: {error:#}");
+            let kind = error.chain().find_map(|e| e.downcast_ref::<unisono::Error>()).map(unisono::Error::kind);
+            match kind {
+                Some(unisono::ErrorKind::DeviceNotFound) => 3,
+                _ if error.is::<output::Usage>() => 2,
+                _ => 1,
+            }
+        }
+    };
+    code.into()
+}
+
+fn run(command: Option<Command>) -> anyhow::Result<Outcome> {
+    match command {
         None => job::run(),
         Some(Command::Devices { json }) => devices::run(json),
         Some(Command::Check(arguments)) => check::run(&arguments),
@@ -265,18 +298,5 @@ fn main() -> ExitCode {
         Some(Command::Perplexity(arguments)) => perplexity::run(&arguments),
         Some(Command::Bench(arguments)) => bench::run(&arguments),
         Some(Command::Worker(arguments)) => isolate::work(&arguments),
-    };
-    match result {
-        Ok(Outcome::Passed) => ExitCode::SUCCESS,
-        Ok(Outcome::Failed) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            let kind = error.chain().find_map(|e| e.downcast_ref::<unisono::Error>()).map(unisono::Error::kind);
-            ExitCode::from(match kind {
-                Some(unisono::ErrorKind::DeviceNotFound) => 3,
-                _ if error.is::<output::Usage>() => 2,
-                _ => 1,
-            })
-        }
     }
 }

@@ -10,7 +10,7 @@ use unisono::DeviceSummary;
 use unisono_mutants::{Fault, MutantsReport, Runner, Verdict, file, registry};
 
 use crate::output::{self, Usage};
-use crate::{MutantsArguments, Outcome, check};
+use crate::{MutantsArguments, Outcome, check, out};
 
 pub(crate) fn run(arguments: &MutantsArguments) -> Result<Outcome> {
     let mut faults = faults(arguments.extra.as_deref())?;
@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &MutantsArguments) -> Result<Outcome> {
         return Ok(Outcome::Passed);
     }
     let devices = devices(arguments.device.as_deref(), &mut faults)?;
-    let report = plant(&faults, &devices, arguments.quiet)?;
+    let report = plant(&faults, &devices, arguments)?;
     print(&report);
     if let Some(directory) = &arguments.report {
         write(&report, directory)?;
@@ -102,8 +102,8 @@ fn list(faults: &[Fault]) {
     for fault in faults {
         table.add_row([&fault.name, &fault.class, &fault.place_name(), &fault.about]);
     }
-    println!("{table}");
-    println!("{} faults of {} classes", faults.len(), classes(faults).len());
+    outln!("{table}");
+    outln!("{} faults of {} classes", faults.len(), classes(faults).len());
 }
 
 /// The devices to run on: the CPU and the first adapter, or the one that was asked for, and then
@@ -130,11 +130,11 @@ fn devices(name: Option<&str>, faults: &mut Vec<Fault>) -> Result<Vec<DeviceSumm
     Ok(chosen)
 }
 
-fn plant(faults: &[Fault], devices: &[DeviceSummary], quiet: bool) -> Result<MutantsReport> {
+fn plant(faults: &[Fault], devices: &[DeviceSummary], arguments: &MutantsArguments) -> Result<MutantsReport> {
     let start = Instant::now();
     let adapter = devices.iter().find(|d| d.id != "cpu").map(|d| d.id.clone());
     let mut runner = Runner::new(adapter);
-    let bar = output::progress("planted faults", quiet);
+    let bar = output::progress("planted faults", arguments.quiet);
     bar.set_length(faults.len() as u64);
     let mut verdicts: Vec<Verdict> = Vec::new();
     for fault in faults {
@@ -143,6 +143,9 @@ fn plant(faults: &[Fault], devices: &[DeviceSummary], quiet: bool) -> Result<Mut
         bar.suspend(|| print_verdict(&verdict));
         verdicts.push(verdict);
         bar.inc(1);
+        if arguments.report.is_none() {
+            out::wanted()?;
+        }
     }
     bar.finish_and_clear();
     let mut report = MutantsReport::new(verdicts, runner.false_alarms(), start.elapsed().as_secs_f64());
@@ -157,7 +160,7 @@ fn plant(faults: &[Fault], devices: &[DeviceSummary], quiet: bool) -> Result<Mut
 }
 
 fn print_verdict(v: &Verdict) {
-    println!(
+    outln!(
         "{} {} ({}, {}), {}",
         output::verdict(v.caught.is_some()),
         v.fault,
@@ -166,16 +169,16 @@ fn print_verdict(v: &Verdict) {
         output::seconds(v.seconds)
     );
     match (&v.caught, &v.problem) {
-        (Some(c), _) if c.kernel.is_empty() => println!("    {}: {}", c.case, c.reason),
-        (Some(c), _) => println!("    {} [{}]: {}", c.case, c.kernel, c.reason),
+        (Some(c), _) if c.kernel.is_empty() => outln!("    {}: {}", c.case, c.reason),
+        (Some(c), _) => outln!("    {} [{}]: {}", c.case, c.kernel, c.reason),
         (None, problem) => {
             let problem = problem.as_deref().unwrap_or("no case failed");
-            println!("    unnoticed in {} cases: {problem}", v.cases);
+            outln!("    unnoticed in {} cases: {problem}", v.cases);
         }
     }
     if let Some(s) = &v.scores {
         let mark = |caught: bool| if caught { "caught" } else { "missed" };
-        println!("    ggml {}, burn {}, ONNX {}", mark(s.ggml), mark(s.burn), mark(s.onnx));
+        outln!("    ggml {}, burn {}, ONNX {}", mark(s.ggml), mark(s.burn), mark(s.onnx));
     }
 }
 
@@ -184,13 +187,13 @@ fn print(report: &MutantsReport) {
     report.comparators().into_iter().for_each(|row| {
         table.add_row(row);
     });
-    println!("{table}");
+    outln!("{table}");
     let missed: Vec<&str> = report.verdicts.iter().filter(|v| v.caught.is_none()).map(|v| v.fault.as_str()).collect();
     if !missed.is_empty() {
-        println!("went unnoticed: {}", missed.join(", "));
+        outln!("went unnoticed: {}", missed.join(", "));
     }
     let t = &report.totals;
-    println!(
+    outln!(
         "{} {} of {} faults of {} classes caught in {}",
         output::verdict(report.passed()),
         t.caught,
@@ -206,7 +209,7 @@ fn write(report: &MutantsReport, directory: &Path) -> Result<()> {
     for (name, text) in [("mutants.json", json), ("mutants.md", report.to_markdown())] {
         let path = directory.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        println!("wrote {}", path.display());
+        outln!("wrote {}", path.display());
     }
     Ok(())
 }

@@ -62,17 +62,17 @@ fn print_operators(report: &OnnxReport) {
         }));
         table.add_row(row);
     }
-    println!("Passed of covered tests with one operator:\n{table}");
+    outln!("Passed of covered tests with one operator:\n{table}");
 }
 
 fn print_misses(report: &OnnxReport) {
     for (i, (id, _)) in report.devices.iter().enumerate() {
         for (test, verdict, detail) in report.misses(i) {
-            println!("{} {} [{id}]\n    {detail}", verdict.name(), test.name);
+            outln!("{} {} [{id}]\n    {detail}", verdict.name(), test.name);
         }
     }
     for (name, reason) in &report.unreadable {
-        println!("unreadable {name}\n    {reason}");
+        outln!("unreadable {name}\n    {reason}");
     }
 }
 
@@ -83,7 +83,7 @@ fn print_totals(report: &OnnxReport) {
             let counts: Vec<String> = Verdict::ALL.map(|v| format!("{} {}", c.count(v), v.name())).into();
             let passed = c.count(Verdict::Fail) == 0;
             let share = c.percent();
-            println!(
+            outln!(
                 "{} {id} ({name}), {kind}: {}; {share:.1} % of {} covered tests pass",
                 output::verdict(passed),
                 counts.join(", "),
@@ -99,7 +99,7 @@ fn write(report: &OnnxReport, directory: &Path) -> Result<()> {
     for (name, text) in [("onnx.json", json), ("onnx.md", markdown(report))] {
         let path = directory.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        println!("wrote {}", path.display());
+        outln!("wrote {}", path.display());
     }
     Ok(())
 }

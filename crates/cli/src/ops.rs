@@ -18,7 +18,7 @@ pub(crate) fn run(arguments: &OpsArguments) -> Result<Outcome> {
     };
     let table = OpTable::new(&found);
     if arguments.markdown {
-        print!("{}", page(&found, &table));
+        out!("{}", page(&found, &table));
     } else {
         print(&table);
     }
@@ -47,11 +47,11 @@ fn print(table: &OpTable) {
         let cells = row.cells.iter().map(|c| c.as_ref().map_or_else(String::new, ToString::to_string));
         text.add_row([row.family.clone(), row.dtype.clone()].into_iter().chain(cells));
     }
-    println!("{text}");
+    outln!("{text}");
     for row in &table.rows {
         for (device, cell) in table.devices.iter().zip(&row.cells) {
             if let Some(reason) = cell.as_ref().and_then(|c| c.reason.as_deref()) {
-                println!("{} {} on {device}: {reason}", row.family, row.dtype);
+                outln!("{} {} on {device}: {reason}", row.family, row.dtype);
             }
         }
     }

@@ -45,7 +45,7 @@ pub(crate) fn verdict(passed: bool) -> String {
 
 /// A section heading on standard output.
 pub(crate) fn heading(text: &str) {
-    println!("\n{}", style(text).bold());
+    outln!("\n{}", style(text).bold());
 }
 
 /// A progress bar on standard error; silent where that is no terminal, or if asked for.

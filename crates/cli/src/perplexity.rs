@@ -7,9 +7,9 @@ use clap::Args;
 use serde::Serialize;
 use unisono_models::PerplexityOptions;
 
-use crate::Outcome;
 use crate::load::ModelArguments;
 use crate::output::{self, Usage};
+use crate::{Outcome, numbers};
 
 /// Arguments of `perplexity`.
 #[derive(Args)]
@@ -19,11 +19,11 @@ pub(crate) struct PerplexityArguments {
     #[command(flatten)]
     model: ModelArguments,
     /// Tokens of a window; the whole context if absent.
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", value_parser = numbers::whole(2..=usize::MAX))]
     window: Option<usize>,
     /// Tokens by which windows advance; half a window if absent. The tokens that a window shares
     /// with the one before are context only.
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", value_parser = numbers::whole(1..=usize::MAX))]
     stride: Option<usize>,
     /// Print JSON.
     #[arg(long)]
@@ -92,15 +92,15 @@ pub(crate) fn run(arguments: &PerplexityArguments) -> Result<Outcome> {
             mean_error: found.mean_error,
             seconds,
         };
-        println!("{}", serde_json::to_string_pretty(&scored)?);
+        outln!("{}", serde_json::to_string_pretty(&scored)?);
     } else {
-        println!(
+        outln!(
             "perplexity {:.4} ± {:.4} over {} tokens (window {window}, stride {stride})",
             found.value(),
             found.error(),
             found.tokens
         );
-        eprintln!("{} on {} ({}), {}", model.name(), info.name, info.api, output::seconds(seconds));
+        errln!("{} on {} ({}), {}", model.name(), info.name, info.api, output::seconds(seconds));
     }
     Ok(Outcome::Passed)
 }

@@ -16,7 +16,7 @@ pub(crate) fn run(arguments: &ProfilesArguments) -> Result<Outcome> {
     };
     let profile = named(name)?;
     if arguments.ids {
-        profile.ids(level).iter().for_each(|id| println!("{id}"));
+        profile.ids(level).iter().for_each(|id| outln!("{id}"));
     } else {
         print(&[profile], level);
     }
@@ -37,8 +37,8 @@ fn print(profiles: &[&Profile], level: Level) {
         let ids = profile.ids(level);
         table.add_row([profile.name, &ids.len().to_string(), &list_hash(&ids), profile.about]);
     }
-    println!("{table}");
-    println!("at the level {}", level.name());
+    outln!("{table}");
+    outln!("at the level {}", level.name());
 }
 
 /// The profiles that a device fulfils and, with the reason in numbers, those that it does not.
@@ -48,9 +48,9 @@ pub(crate) fn print_verdicts(report: &DeviceReport) {
     }
     let passed: Vec<&str> =
         report.profiles.iter().filter(|p| p.verdict == ProfileVerdict::Pass).map(|p| p.name.as_str()).collect();
-    println!("    profiles passed: {}", if passed.is_empty() { "none".to_owned() } else { passed.join(", ") });
+    outln!("    profiles passed: {}", if passed.is_empty() { "none".to_owned() } else { passed.join(", ") });
     for p in report.profiles.iter().filter(|p| p.verdict == ProfileVerdict::Fail) {
-        println!("    profile not passed: {}: {}", p.name, shortfall(p));
+        outln!("    profile not passed: {}: {}", p.name, shortfall(p));
     }
 }
 

@@ -10,7 +10,7 @@ use unisono_conformance::glob_matches;
 use unisono_conformance::report::{CaseResult, Report};
 
 use crate::output::{self, Usage};
-use crate::{Outcome, reports};
+use crate::{Outcome, out, reports};
 
 /// Arguments of `replay`.
 #[derive(Args)]
@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &ReplayArguments) -> Result<Outcome> {
     let report = reports::read(&arguments.report)?;
     let chosen = choose(&report, arguments)?;
     if chosen.is_empty() {
-        println!("{}: the report has no failure to replay", output::verdict(true));
+        outln!("{}: the report has no failure to replay", output::verdict(true));
         return Ok(Outcome::Passed);
     }
     let directory = std::env::temp_dir().join(format!("unisono-replay-{}", std::process::id()));
@@ -56,21 +56,20 @@ pub(crate) fn run(arguments: &ReplayArguments) -> Result<Outcome> {
         let again = replay(result, arguments.device.as_deref(), &directory);
         let again = again.inspect_err(|_| drop(std::fs::remove_dir_all(&directory)))?;
         bar.suspend(|| match &again {
-            Again::Identical => println!("identical {:11} {} [{}]", result.status.name(), result.id, result.kernel),
-            Again::Different(how) => println!(
-                "{} {} [{}]: {how}\n    {}",
-                output::verdict(false),
-                result.id,
-                result.kernel,
-                result.reproduce
-            ),
+            Again::Identical => outln!("identical {:11} {} [{}]", result.status.name(), result.id, result.kernel),
+            Again::Different(how) => {
+                outln!("{} {} [{}]: {how}\n    {}", output::verdict(false), result.id, result.kernel, result.reproduce)
+            }
         });
         different += usize::from(matches!(again, Again::Different(_)));
         bar.inc(1);
+        if out::wanted().is_err() {
+            break;
+        }
     }
     bar.finish_and_clear();
     drop(std::fs::remove_dir_all(&directory));
-    println!(
+    outln!(
         "{}: {} of {} results are the same again, in status and bits",
         output::verdict(different == 0),
         chosen.len() - different,

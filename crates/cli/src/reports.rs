@@ -47,7 +47,7 @@ pub(crate) fn write(report: &Report, directory: &Path) -> Result<()> {
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         names.push(name);
     }
-    println!("wrote {} to {}", names.join(", "), directory.display());
+    outln!("wrote {} to {}", names.join(", "), directory.display());
     Ok(())
 }
 

@@ -4,19 +4,20 @@ use anyhow::Result;
 use clap::Args;
 use unisono_models::{GenerateOptions, SampleOptions};
 
+use crate::numbers;
 use crate::output::Usage;
 
 /// Options of sampling and of when to stop.
 #[derive(Args)]
 pub(crate) struct SamplingArguments {
     /// Tokens to generate at most.
-    #[arg(long, value_name = "N", default_value_t = 128)]
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = numbers::whole(1..=usize::MAX))]
     pub(crate) max_tokens: usize,
     /// Spread of the choice: 0 takes the most likely token, 1 the model's own probabilities.
     #[arg(long, value_name = "T", default_value_t = 0.0)]
     temperature: f32,
     /// Choose among the N most likely tokens; 0 for all.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = numbers::whole(0..=usize::MAX))]
     top_k: usize,
     /// Choose among the fewest tokens that have this probability together; 1 for all.
     #[arg(long, value_name = "P", default_value_t = 1.0)]
@@ -28,13 +29,13 @@ pub(crate) struct SamplingArguments {
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     repetition_penalty: f32,
     /// How many of the last tokens were there already; 0 for all.
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = numbers::whole(0..=usize::MAX))]
     repetition_window: usize,
     /// Where random numbers begin: the same seed writes the same text. Random if absent.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = numbers::whole(0..=u64::MAX))]
     seed: Option<u64>,
     /// End the text where this string begins. Repeatable.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     stop: Vec<String>,
 }
 
@@ -50,10 +51,7 @@ impl SamplingArguments {
             repetition_window: self.repetition_window,
             seed: self.seed.unwrap_or_else(any_seed),
         };
-        sample.check().map_err(|e| Usage(e.message().replace('_', "-")))?;
-        if self.max_tokens == 0 {
-            return Err(Usage("--max-tokens is 0; at least one token is generated".into()).into());
-        }
+        sample.check().map_err(|e| Usage(format!("--{}", e.message().replace('_', "-"))))?;
         if self.stop.iter().any(String::is_empty) {
             return Err(Usage("--stop is empty; it would end every text at once".into()).into());
         }

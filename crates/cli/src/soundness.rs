@@ -7,17 +7,17 @@ use anyhow::Result;
 use clap::Args;
 use unisono_mutants::soundness::{Soundness, Worst, run, run_cases};
 
-use crate::Outcome;
 use crate::output::{self, Usage};
+use crate::{Outcome, numbers};
 
 /// Arguments of `soundness`.
 #[derive(Args)]
 pub(crate) struct SoundnessArguments {
     /// How many random cases to run, each on one emulated device.
-    #[arg(long = "cases", value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    #[arg(long = "cases", value_name = "N", default_value_t = 100_000, value_parser = numbers::whole(1..=100_000_000_u64))]
     count: u64,
     /// Where the random numbers start.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = numbers::whole(0..=u64::MAX))]
     seed: u64,
     /// Run the cases with this id (of any seed), prefix or glob in place of random ones, on every
     /// emulated device.
@@ -45,10 +45,10 @@ pub(crate) fn run_command(arguments: &SoundnessArguments) -> Result<Outcome> {
     }
     print_table(&result, arguments.markdown);
     for failure in &result.failures {
-        println!("{} {failure}", output::verdict(false));
+        outln!("{} {failure}", output::verdict(false));
     }
     let total = |f: fn(&unisono_mutants::soundness::Family) -> usize| result.families.values().map(f).sum::<usize>();
-    println!(
+    outln!(
         "{}{} {} runs of {} families: {} failures, {} with warnings in {}",
         if arguments.markdown { "\n" } else { "" },
         output::verdict(result.passed()),
@@ -70,11 +70,11 @@ fn print_table(result: &Soundness, markdown: bool) {
         [name.clone(), cases, runs, failures, warnings, ratio(&f.worst), ratio(&f.worst_short)]
     });
     if markdown {
-        println!("| {} |\n|---|{}", head.join(" | "), "---:|".repeat(head.len() - 1));
-        rows.for_each(|row| println!("| {} |", row.join(" | ")));
+        outln!("| {} |\n|---|{}", head.join(" | "), "---:|".repeat(head.len() - 1));
+        rows.for_each(|row| outln!("| {} |", row.join(" | ")));
         return;
     }
     let mut table = output::table(&head);
     table.add_rows(rows);
-    println!("{table}\n");
+    outln!("{table}\n");
 }

@@ -1,6 +1,6 @@
 //! `unisono tokenize`: text to tokens and back, without a device.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -19,7 +19,7 @@ pub(crate) struct TokenizeArguments {
     #[arg(long, value_name = "PATH")]
     model: Option<PathBuf>,
     /// Text to cut; standard input, with all its line breaks, if absent.
-    #[arg(long, value_name = "TEXT", conflicts_with = "decode")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "decode", allow_hyphen_values = true)]
     text: Option<String>,
     /// Add the tokens that begin and end a text. With --decode: write special tokens out.
     #[arg(long)]
@@ -28,7 +28,7 @@ pub(crate) struct TokenizeArguments {
     #[arg(long, conflicts_with = "decode")]
     plain: bool,
     /// Print the text of these tokens instead, separated by commas or spaces.
-    #[arg(long, value_name = "N,N,…", value_parser = tokens)]
+    #[arg(long, value_name = "N,N,…", value_parser = tokens, allow_hyphen_values = true)]
     decode: Option<Tokens>,
     /// Print JSON.
     #[arg(long)]
@@ -75,18 +75,13 @@ pub(crate) fn run(arguments: &TokenizeArguments) -> Result<Outcome> {
         }
     };
     let pieces = tokens.iter().map(piece).collect::<Result<Vec<_>, _>>()?;
-    let mut out = io::stdout().lock();
-    let written = if arguments.json {
+    if arguments.json {
         let report = Report { model: &name, text: &text, tokens: &tokens, pieces };
-        writeln!(out, "{}", serde_json::to_string(&report)?)
+        outln!("{}", serde_json::to_string(&report)?);
     } else if arguments.decode.is_some() {
-        writeln!(out, "{text}")
+        outln!("{text}");
     } else {
-        tokens.iter().zip(&pieces).try_for_each(|(id, piece)| writeln!(out, "{id:>7}  {}", piece.escape_debug()))
-    };
-    match written {
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {}
-        written => written.context("cannot write the tokens")?,
+        tokens.iter().zip(&pieces).for_each(|(id, piece)| outln!("{id:>7}  {}", piece.escape_debug()));
     }
     Ok(Outcome::Passed)
 }

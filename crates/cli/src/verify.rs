@@ -35,14 +35,14 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<Outcome> {
         verify(&text, &options, &progress).map_err(|e| Usage(format!("{name} cannot be verified as a report: {e}")))?;
     bar.finish_and_clear();
     for problem in found.problems.iter().take(LISTED) {
-        println!("{problem}");
+        outln!("{problem}");
     }
     if found.problems.len() > LISTED {
-        println!("and {} more", found.problems.len() - LISTED);
+        outln!("and {} more", found.problems.len() - LISTED);
     }
     let skipped =
         if found.skipped > 0 { format!(", {} large ones left to --deep", found.skipped) } else { String::new() };
-    println!(
+    outln!(
         "{}: {} problems in {} results; data and oracle of {} cases computed again{skipped}; the output of {} results \
          is the only right one bit by bit, of {} it is right up to signs of zeros",
         output::verdict(found.passed()),
@@ -53,7 +53,7 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<Outcome> {
         found.unproven
     );
     if found.passed() {
-        println!(
+        outln!(
             "The report is consistent: the run {}. Where it was measured only running it again can tell: unisono replay {name}",
             if found.verdict == Verdict::Pass { "passed" } else { "failed" }
         );

@@ -11,7 +11,7 @@ use unisono_bench::report::DeviceBench;
 use unisono_conformance::DeviceFacts;
 
 use super::{files, tables};
-use crate::{Outcome, check, output};
+use crate::{Outcome, check, out, output};
 
 /// Arguments of `bench ceilings`.
 #[derive(Args)]
@@ -37,11 +37,11 @@ pub(super) fn run(arguments: &CeilingArguments) -> Result<Outcome> {
         let bench = device(&summary, arguments)?;
         if !arguments.json {
             output::heading(&format!("{} {} ({})", summary.id, summary.name, summary.api));
-            println!("{}", tables::ceilings(&bench.ceilings));
+            outln!("{}", tables::ceilings(&bench.ceilings));
             let all = &bench.ceilings.0;
             let impossible = all.iter().filter(|c| c.impossible).count();
             let uncertain = all.iter().filter(|c| c.doubt.is_some()).count() - impossible;
-            println!(
+            outln!(
                 "{}: {} ceilings, {uncertain} uncertain, {impossible} impossible, in {}",
                 output::verdict(impossible == 0),
                 all.len(),
@@ -49,11 +49,14 @@ pub(super) fn run(arguments: &CeilingArguments) -> Result<Outcome> {
             );
         }
         measured.push(bench);
+        if arguments.report.is_none() {
+            out::wanted()?;
+        }
     }
     let passed = measured.iter().all(|d| d.ceilings.passed());
     let report = files::assemble(measured);
     if arguments.json {
-        println!("{}", report.to_json()?);
+        outln!("{}", report.to_json()?);
     }
     if let Some(directory) = &arguments.report {
         files::write(&report, directory)?;

@@ -42,10 +42,10 @@ pub(super) fn run(arguments: &DiffArguments) -> Result<Outcome> {
     let (before, after) = (files::read(&arguments.before)?, files::read(&arguments.after)?);
     let found = diff(&before, &after, &options).map_err(|e| Usage(e.to_string()))?;
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&found)?);
+        outln!("{}", serde_json::to_string_pretty(&found)?);
     } else {
         found.devices.iter().for_each(print);
-        println!("{}: {}", output::verdict(found.passed()), counts(&found));
+        outln!("{}: {}", output::verdict(found.passed()), counts(&found));
     }
     Ok(if found.passed() { Outcome::Passed } else { Outcome::Failed })
 }
@@ -66,19 +66,19 @@ fn print(device: &DeviceDifference) {
         0 => String::new(),
         n => format!("; {n} of them, whose rounds lie further apart, by more than that"),
     };
-    println!("  rows must differ by more than {:.0}%{unsteady}", 100.0 * device.threshold);
+    outln!("  rows must differ by more than {:.0}%{unsteady}", 100.0 * device.threshold);
     if let Some([compute, memory]) = device.reference {
         let percent = |ratio: f64| format!("{:+.1}%", 100.0 * (ratio - 1.0));
-        println!("  time of the reference kernels: compute {}, memory {}", percent(compute), percent(memory));
+        outln!("  time of the reference kernels: compute {}, memory {}", percent(compute), percent(memory));
     }
     if device.changes.is_empty() {
-        println!("  no change in {} rows", device.compared);
+        outln!("  no change in {} rows", device.compared);
     } else {
-        println!("{}", tables::changes(&device.changes));
+        outln!("{}", tables::changes(&device.changes));
     }
     for (word, ids) in [("missing", &device.missing), ("added", &device.added)] {
         if !ids.is_empty() {
-            println!("  {word}: {} rows, the first is {}", ids.len(), ids[0]);
+            outln!("  {word}: {} rows, the first is {}", ids.len(), ids[0]);
         }
     }
 }

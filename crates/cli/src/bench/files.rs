@@ -37,7 +37,7 @@ pub(super) fn write(report: &Report, directory: &Path) -> Result<()> {
 
 /// Says where the files are.
 pub(super) fn announce(directory: &Path) {
-    eprintln!("wrote {} to {}", NAMES.join(", "), directory.display());
+    errln!("wrote {} to {}", NAMES.join(", "), directory.display());
 }
 
 /// Reads a report. A file that is none, or that a newer program wrote, is bad usage.

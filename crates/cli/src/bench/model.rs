@@ -15,7 +15,7 @@ use unisono_bench::stats::{Summary, median};
 use unisono_models::{Model, ModelOptions, Session, Shape, Source};
 
 use crate::output::{self, Usage};
-use crate::{Outcome, check, load};
+use crate::{Outcome, check, load, numbers};
 
 /// Arguments of `bench model`.
 #[derive(Args)]
@@ -34,13 +34,13 @@ pub(crate) struct ModelBenchArguments {
     #[arg(long = "device", value_name = "NAME")]
     devices: Vec<String>,
     /// Tokens of the prompt.
-    #[arg(long, value_name = "TOKENS", default_value_t = 128)]
+    #[arg(long, value_name = "TOKENS", default_value_t = 128, value_parser = numbers::whole(1..=usize::MAX))]
     prompt: usize,
     /// Tokens decoded after it.
-    #[arg(long, value_name = "TOKENS", default_value_t = 32)]
+    #[arg(long, value_name = "TOKENS", default_value_t = 32, value_parser = numbers::whole(1..=usize::MAX))]
     decode: usize,
     /// How often both are repeated.
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = numbers::whole(1..=usize::MAX))]
     runs: usize,
     /// Element type of the key-value cache: f32, f16, bf16 or q8_0.
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = load::cache_dtype)]
@@ -85,9 +85,6 @@ struct ModelFigures {
 }
 
 pub(super) fn run(arguments: &ModelBenchArguments) -> Result<Outcome> {
-    if arguments.prompt == 0 || arguments.decode == 0 || arguments.runs == 0 {
-        return Err(Usage("--prompt, --decode and --runs are at least 1".into()).into());
-    }
     let source = source(arguments)?;
     let mut all = Vec::new();
     for summary in check::chosen(&arguments.devices)? {
@@ -95,11 +92,11 @@ pub(super) fn run(arguments: &ModelBenchArguments) -> Result<Outcome> {
         all.push(measure(&device, &source, arguments).with_context(|| format!("{} failed", summary.id))?);
     }
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&all)?);
+        outln!("{}", serde_json::to_string_pretty(&all)?);
         return Ok(Outcome::Passed);
     }
-    println!("{}", table(&all));
-    println!(
+    outln!("{}", table(&all));
+    outln!(
         "{}: {} prompt tokens, then {} decoded, {} times; medians",
         source.name(),
         arguments.prompt,

@@ -14,7 +14,7 @@ use unisono_bench::timing::Effort;
 
 use super::{files, tables};
 use crate::output::{self, Usage};
-use crate::{Outcome, check};
+use crate::{Outcome, check, numbers, out};
 
 /// Arguments of `bench` itself.
 #[derive(Args)]
@@ -39,16 +39,16 @@ pub(crate) struct RowArguments {
     #[arg(long = "case", value_name = "ID|GLOB")]
     cases: Vec<String>,
     /// Tokens of a prompt.
-    #[arg(long, value_name = "N", default_value_t = 128)]
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = numbers::whole(1..=usize::MAX))]
     tokens: usize,
     /// Only operations whose id has this part. Repeatable.
     #[arg(long = "only", value_name = "PART")]
     only: Vec<String>,
     /// Samples of a row.
-    #[arg(long, value_name = "N", default_value_t = 15)]
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = numbers::whole(1..=usize::MAX))]
     samples: usize,
     /// How often all rows are visited; the samples of a row are dealt out over the rounds.
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = numbers::whole(1..=usize::MAX))]
     rounds: usize,
     /// Seconds for the samples of a row; a row that runs out of them has fewer, and says so.
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
@@ -94,10 +94,13 @@ pub(super) fn run(arguments: &RowArguments) -> Result<Outcome> {
             print(&summary, &bench, arguments.candidates);
         }
         done.push(bench);
+        if arguments.report.is_none() {
+            out::wanted()?;
+        }
     }
     let report = files::assemble(done);
     if arguments.json {
-        println!("{}", report.to_json()?);
+        outln!("{}", report.to_json()?);
     }
     if let Some(directory) = &arguments.report {
         files::write(&report, directory)?;
@@ -107,11 +110,6 @@ pub(super) fn run(arguments: &RowArguments) -> Result<Outcome> {
 }
 
 fn options(arguments: &RowArguments) -> Result<Options> {
-    for (name, count) in [("--samples", arguments.samples), ("--rounds", arguments.rounds)] {
-        if count == 0 {
-            return Err(Usage(format!("{name} 0: at least one is needed")).into());
-        }
-    }
     let seconds = |name: &str, seconds: f64| {
         Duration::try_from_secs_f64(seconds).map_err(|_| Usage(format!("{name} {seconds}: seconds from 0 up")))
     };
@@ -178,7 +176,7 @@ fn measure(
             bar.set_message(now.to_owned());
         }
         Event::Row { round, row } if !arguments.json => {
-            bar.suspend(|| eprintln!("{}", tables::line(round, options.rounds, row)));
+            bar.suspend(|| errln!("{}", tables::line(round, options.rounds, row)));
         }
         Event::Row { .. } => {}
         Event::Visited(so_far) => {
@@ -199,11 +197,11 @@ fn print(summary: &DeviceSummary, bench: &DeviceBench, candidates: bool) {
     let with = if profile.is_empty() { String::new() } else { format!(", profile {profile}") };
     let device = format!("{} {} ({}{with})", summary.id, summary.name, summary.api);
     output::heading(&output::with_modes(&device, &bench.device.numeric_modes));
-    println!("{}", tables::ceilings(&bench.ceilings));
+    outln!("{}", tables::ceilings(&bench.ceilings));
     let rows: Vec<&Row> = bench.rows.iter().collect();
-    println!("{}", if candidates { tables::candidates(&rows) } else { tables::rows(&rows) });
+    outln!("{}", if candidates { tables::candidates(&rows) } else { tables::rows(&rows) });
     if candidates {
-        println!("{}", losses(&bench.rows));
+        outln!("{}", losses(&bench.rows));
     }
     let right = bench.rows.iter().filter(|r| r.conformant).count();
     let failed = bench.rows.iter().filter(|r| r.outcome.is_failure()).count();
@@ -213,7 +211,7 @@ fn print(summary: &DeviceSummary, bench: &DeviceBench, candidates: bool) {
         let drift = bench.worst_drift.map_or(0.0, |d| 100.0 * (d - 1.0));
         format!("; the reference kernel varied by {:.0}%, at most {drift:+.0}% during a row", 100.0 * (s - 1.0))
     });
-    println!(
+    outln!(
         "{}: {right} rows measured and right, {failed} wrong or failed, {skipped} skipped, {flagged} flagged, in {}{spread}",
         output::verdict(failed == 0),
         output::seconds(bench.seconds),

@@ -52,3 +52,50 @@ pub(crate) fn copy_model(to: &Path) {
         std::fs::copy(from.join(name), to.join(name)).unwrap();
     }
 }
+
+/// Writes an encoder with small weights and a vocabulary of a few words into a directory.
+pub(crate) fn write_encoder(to: &Path) {
+    const HIDDEN: usize = 32;
+    let words = ["[PAD]", "[UNK]", "once", "upon", "a", "time"];
+    let config = serde_json::json!({
+        "architectures": ["BertModel"], "model_type": "bert", "hidden_act": "gelu", "layer_norm_eps": 1e-12,
+        "max_position_embeddings": 16, "type_vocab_size": 2, "pad_token_id": 0, "hidden_size": HIDDEN,
+        "intermediate_size": HIDDEN, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": words.len(),
+    });
+    let mut tensors: Vec<(String, Vec<usize>)> = Vec::new();
+    for (table, rows) in [("word", words.len()), ("position", 16), ("token_type", 2)] {
+        tensors.push((format!("embeddings.{table}_embeddings.weight"), vec![rows, HIDDEN]));
+    }
+    let square = ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"];
+    for name in square.into_iter().chain(["intermediate.dense", "output.dense"]) {
+        tensors.push((format!("encoder.layer.0.{name}.weight"), vec![HIDDEN, HIDDEN]));
+        tensors.push((format!("encoder.layer.0.{name}.bias"), vec![HIDDEN]));
+    }
+    for norm in ["embeddings.", "encoder.layer.0.attention.output.", "encoder.layer.0.output."] {
+        tensors.push((format!("{norm}LayerNorm.weight"), vec![HIDDEN]));
+        tensors.push((format!("{norm}LayerNorm.bias"), vec![HIDDEN]));
+    }
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, shape) in &tensors {
+        let begin = data.len();
+        for i in 0..shape.iter().product::<usize>() {
+            let value = ((i * 37 + begin) % 101) as f32 / 101.0 - 0.5;
+            data.extend(value.to_le_bytes());
+        }
+        let entry = serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [begin, data.len()]});
+        header.insert(name.clone(), entry);
+    }
+    let header = serde_json::Value::from(header).to_string();
+    let file = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &data].concat();
+    let vocabulary: serde_json::Map<_, _> =
+        words.iter().enumerate().map(|(i, word)| ((*word).to_owned(), i.into())).collect();
+    let tokenizer = serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                  "max_input_chars_per_word": 100, "vocab": vocabulary},
+    });
+    std::fs::write(to.join("config.json"), config.to_string()).unwrap();
+    std::fs::write(to.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    std::fs::write(to.join("model.safetensors"), file).unwrap();
+}

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{PipeWriter, pipe};
 use std::process::Stdio;
 
-use common::{command, copy_model, run, write_encoder};
+use common::{command, copy_model, finish, run, write_encoder};
 
 /// The exit code where standard output is closed.
 const CLOSED: i32 = 141;
@@ -185,4 +185,22 @@ fn a_report_is_written_although_nobody_reads() {
         assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{line:?}: {text}");
         std::fs::remove_dir_all(place).unwrap();
     }
+}
+
+/// A server, a container and an ssh session have no `XDG_RUNTIME_DIR`. Drivers complain of that if
+/// they are made to look for a Wayland display; see `instance.rs` of unisono-wgpu.
+#[test]
+fn drivers_do_not_complain_where_there_is_no_session() {
+    let uses = Uses::new();
+    let devices = |session: Option<&str>| {
+        let mut command = command(&["devices", "--json"]);
+        command.env_remove("XDG_RUNTIME_DIR").env_remove("WAYLAND_DISPLAY").env_remove("WAYLAND_SOCKET");
+        session.map(|folder| command.env("XDG_RUNTIME_DIR", folder));
+        finish(&mut command, b"")
+    };
+    let (code, listed, err) = devices(None);
+    assert_eq!((code, err.as_str()), (0, ""), "{listed}");
+    assert_eq!(devices(Some("relative")), (0, listed.clone(), String::new()));
+    // Elsewhere the drivers are asked as ever, and the same devices are there: GL among them.
+    assert_eq!(devices(Some(&uses.path(""))), (0, listed, String::new()));
 }

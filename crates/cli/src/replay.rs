@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &ReplayArguments) -> Result<Outcome> {
         bar.suspend(|| match &again {
             Again::Identical => outln!("identical {:11} {} [{}]", result.status.name(), result.id, result.kernel),
             Again::Different(how) => {
-                outln!("{} {} [{}]: {how}\n    {}", output::verdict(false), result.id, result.kernel, result.reproduce)
+                outln!("{} {} [{}]: {how}\n    {}", output::verdict(false), result.id, result.kernel, result.reproduce);
             }
         });
         different += usize::from(matches!(again, Again::Different(_)));

@@ -12,12 +12,13 @@ use unisono_core::{DType, OpDesc, Reason};
 
 use super::builder::{Builder, code, for_output, word};
 use super::map;
+use super::rounds::{Flash, TILE_KEYS, reach, tokens_of};
 use super::window::{Piece, View, windows};
 use crate::caps::Caps;
 use crate::launch::{Binding, Source};
 
-/// Keys of a tile (`KEYS` in the shader).
-const TILE_KEYS: u64 = 64;
+/// The most bytes that the parts of a launch leave: more rows are taken in several launches.
+const MOST_PART_BYTES: u64 = 64 << 20;
 
 pub(super) fn names(desc: &OpDesc, op: &Attention, caps: &Caps) -> Vec<&'static str> {
     let (q, k) = (&desc.inputs[0], &desc.inputs[1]);
@@ -188,7 +189,17 @@ pub(super) fn build(b: &mut Builder<'_>, name: &str, op: &Attention) -> Result<(
     };
     let space = [q.shape[0] as u64, kv_heads as u64, plan.tokens];
     let views: Vec<&View> = plan.views.iter().flatten().collect();
-    windows(&space, &views, b.caps)?.iter().try_for_each(|piece| plan.launch(b, piece))
+    let pieces = windows(&space, &views, b.caps)?;
+    if !name.ends_with("split") {
+        return pieces.iter().try_for_each(|piece| plan.launch(b, piece, None));
+    }
+    let mut small = Vec::new();
+    for piece in pieces {
+        plan.cut(b, piece, &mut small)?;
+    }
+    let bytes = small.iter().map(|(piece, parts)| plan.part_bytes(piece, parts)).max().unwrap_or(0);
+    let source = b.scratch(bytes)?;
+    small.iter().try_for_each(|(piece, parts)| plan.launch(b, piece, Some((*parts, source))))
 }
 
 /// The code of the type of keys or values.
@@ -238,15 +249,45 @@ fn more(b: &mut Builder<'_>, op: &Attention) -> Result<More, Reason> {
     Ok(More { sinks, table, sequences, binding })
 }
 
+/// How the keys are split: parts, and the keys of each.
+#[derive(Clone, Copy, Debug)]
+struct Parts {
+    count: u64,
+    keys: u64,
+}
+
 impl Plan<'_> {
-    fn launch(&self, b: &mut Builder<'_>, piece: &Piece) -> Result<(), Reason> {
+    /// Adds a piece with its parts to `done`, or its halves where the parts leave too much.
+    fn cut(&self, b: &Builder<'_>, piece: Piece, done: &mut Vec<(Piece, Parts)>) -> Result<(), Reason> {
+        let parts = self.parts(b, &piece)?;
+        let most = b.caps.max_storage_buffer_binding_size.min(MOST_PART_BYTES);
+        let longest = (0..piece.sizes.len()).max_by_key(|&d| piece.sizes[d]).filter(|&d| piece.sizes[d] > 1);
+        match longest.filter(|_| self.part_bytes(&piece, &parts) > most) {
+            None => done.push((piece, parts)),
+            Some(d) => {
+                let [low, high] = piece.halves(d);
+                self.cut(b, low, done)?;
+                self.cut(b, high, done)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the parts of a piece leave: sums of each row, its largest score and the sum of its weights.
+    fn part_bytes(&self, piece: &Piece, parts: &Parts) -> u64 {
+        piece.count() * self.group * parts.count * (self.v_dim + 2) * 4
+    }
+
+    /// Launches a piece; where it is split, with its parts and where they are left.
+    fn launch(&self, b: &mut Builder<'_>, piece: &Piece, split: Option<(Parts, Source)>) -> Result<(), Reason> {
         let (batch, kv_heads, tokens) = (piece.sizes[0], piece.sizes[1], piece.sizes[2]);
         let rows = tokens * self.group;
         let tiles = batch * kv_heads * rows.div_ceil(self.rows_per_tile);
-        let split = self.name.ends_with("split");
-        let (splits, split_keys) = if split { self.parts(b, tiles) } else { (1, u64::from(u32::MAX >> 1)) };
+        let whole = Parts { count: 1, keys: u64::from(u32::MAX >> 1) };
+        let Parts { count: splits, keys: split_keys } = split.map_or(whole, |(parts, _)| parts);
+        let split = split.map(|(_, source)| source);
         let y_dtype = b.output(0).desc.dtype;
-        let kernel = if split { self.name.to_owned() } else { for_output(self.name, y_dtype) };
+        let kernel = if split.is_some() { self.name.to_owned() } else { for_output(self.name, y_dtype) };
         let mut bindings = Vec::new();
         let mut bases = [0; 6];
         for (i, view) in self.views.iter().enumerate() {
@@ -262,9 +303,8 @@ impl Plan<'_> {
         bindings.push(self.more.binding.map_or_else(|| b.dummy(&kernel), Ok)?);
         let y = (bindings[0], bases[0]);
         let mut constants = self.constants.clone();
-        if split {
-            let bytes = batch * kv_heads * rows * splits * (self.v_dim + 2) * 4;
-            let source = b.scratch(bytes)?;
+        if let Some(source) = split {
+            let bytes = self.part_bytes(piece, &Parts { count: splits, keys: split_keys });
             bindings[0] = Binding { source, offset: 0, size: bytes.next_multiple_of(16) };
             constants.retain(|&(name, _)| name != "Y");
         }
@@ -301,7 +341,7 @@ impl Plan<'_> {
         params.extend([sinks[0], sinks[1], u32::from(self.op.sinks), 0]);
         let (parts, more) = (bindings[0], bindings[6]);
         b.launch(&kernel, &constants, bindings, params, groups)?;
-        if split { self.combine(b, piece, [parts, more], y, splits) } else { Ok(()) }
+        if split.is_some() { self.combine(b, piece, [parts, more], y, splits) } else { Ok(()) }
     }
 
     /// First sink of a piece and the stride over heads.
@@ -310,15 +350,40 @@ impl Plan<'_> {
         Ok([word(base + piece.start[1] * self.group * stride)?, word(stride)?])
     }
 
-    /// How many parts the keys fall into, and the keys of each. The last part takes what is left,
-    /// so a window needs parts for its own length only.
-    fn parts(&self, b: &Builder<'_>, tiles: u64) -> (u64, u64) {
+    /// How many parts the keys of a piece fall into, and the keys of each. The last part takes what
+    /// is left, so a window needs parts for its own length only. No part has more keys than the loops
+    /// of a workgroup may visit.
+    fn parts(&self, b: &Builder<'_>, piece: &Piece) -> Result<Parts, Reason> {
         let profile = b.caps.profile;
-        let kv = self.kv.min(self.op.window.map_or(u64::MAX, |w| u64::from(w) + TILE_KEYS));
+        let tiles = piece.sizes[0] * piece.sizes[1] * (piece.sizes[2] * self.group).div_ceil(self.rows_per_tile);
+        let window = self.op.window.map_or(u64::MAX, u64::from);
+        let kv = self.kv.min(window.saturating_add(TILE_KEYS));
         let wanted = (profile.attention_workgroups as u64).div_ceil(tiles).clamp(2, 64);
         let least = (profile.attention_split_keys as u64).min(kv / 2).max(1);
-        let keys = kv.div_ceil(wanted).max(least).next_multiple_of(TILE_KEYS);
-        (kv.div_ceil(keys).max(1), keys)
+        let tokens = tokens_of(self.rows_per_tile, self.group, piece.sizes[2]);
+        let most = self.most_keys(b, tokens).ok_or_else(|| {
+            Reason::Limit(format!("a tile of heads of {} is too many rounds for the device's loops", self.head_dim))
+        })?;
+        let keys = kv.div_ceil(wanted).max(least).next_multiple_of(TILE_KEYS).min(most);
+        let longest = reach(self.kv, window, self.op.visibility == Visibility::Limits, tokens);
+        let count = kv.div_ceil(keys).max(longest.saturating_sub(most).div_ceil(keys) + 1);
+        Ok(Parts { count, keys })
+    }
+
+    /// The most keys that a workgroup may visit of each cache, where a tile has so many tokens.
+    fn most_keys(&self, b: &Builder<'_>, tokens: u64) -> Option<u64> {
+        let constant = |name| self.constants.iter().find(|(other, _)| *other == name).map_or(0, |&(_, v)| v as u64);
+        let subgroup = b.caps.subgroups.filter(|_| self.name.contains("subgroups"));
+        let flash = Flash {
+            teams: Flash::teams_of(self.name),
+            columns: constant("COLUMNS"),
+            head_dim: self.head_dim,
+            blocks: constant("B") == 4,
+            subgroup: subgroup.map(|(least, _)| u64::from(least)),
+            runs: if self.op.sequences { tokens } else { 1 },
+            keys: 0,
+        };
+        flash.most_keys(b.caps.loop_rounds)
     }
 
     fn combine(

@@ -4,6 +4,7 @@
 use unisono_core::{DType, Operand, Reason, Step};
 use unisono_shaders::{Access, Variant, variant};
 
+use super::rounds;
 use super::window::View;
 use crate::caps::Caps;
 use crate::launch::{Binding, Launch, Source};
@@ -60,6 +61,14 @@ impl<'a> Builder<'a> {
         let mut constants = constants.to_vec();
         constants.retain(|(name, _)| variant.constants.contains(name));
         let groups = self.grid(groups)?;
+        let rounds = rounds::of(variant, &constants, &params, self.caps)
+            .ok_or_else(|| Reason::Op(format!("the loops of {name} are not counted")))?;
+        if rounds > self.caps.loop_rounds {
+            let most = self.caps.loop_rounds;
+            return Err(Reason::Limit(format!(
+                "{name} would make {rounds} rounds of its loops in one launch, the device makes {most}"
+            )));
+        }
         self.launches.push(Launch { variant, constants, bindings, params, groups });
         Ok(())
     }

@@ -79,10 +79,6 @@ pub(super) fn direct(b: &mut Builder<'_>, op: &Conv2d) -> Result<(), Reason> {
     views.extend(&bias_view);
     let kernel = for_output("conv_direct", y.dtype);
     let unit = u64::from(y_view.per_word());
-    let rounds = w.shape[1] as u64 * (1 + w.shape[2] as u64 * (1 + w.shape[3] as u64)) * unit;
-    if rounds > b.caps.loop_rounds {
-        return Err(Reason::Limit(format!("kernels of {:?} are too large for one invocation", &w.shape[1..])));
-    }
     let mut constants = vec![("Y", code(y.dtype)), ("A", code(x.dtype)), ("B", code(w.dtype)), ("UNIT", unit as f64)];
     constants.extend(bias.map(|d| ("C", code(d.dtype))));
     let space = [y.shape[0] as u64, y.shape[1] as u64, y.shape[2] as u64];
@@ -144,17 +140,9 @@ pub(super) fn group_norm(b: &mut Builder<'_>, op: &GroupNorm) -> Result<(), Reas
     let positions: Vec<u64> = y.shape[2..].iter().map(|&n| n as u64).collect();
     let strides: Vec<Vec<u64>> = [y, x].map(|d| d.strides[2..].iter().map(|&s| s as u64).collect()).to_vec();
     let (dims, strides) = collapse(&positions, &strides);
-    // Three passes over the group, the last one in units, with a loop over several dimensions.
     let n = per_group as u64 * positions.iter().product::<u64>();
     let lanes = row_lanes(n, b.caps);
     constants.push(("GROUP", lanes as f64));
-    let visits = n.div_ceil(lanes);
-    let inner = if dims.len() > 1 { 3 * dims.len() as u64 } else { 0 };
-    // Drivers that run invocations side by side store the results of each in rounds of their own.
-    let stores = 22;
-    if visits * (4 + inner + stores) > b.caps.loop_rounds {
-        return Err(Reason::Limit(format!("a group of {visits} elements for each invocation is too large")));
-    }
     for piece in windows(&[y.shape[0] as u64, op.groups as u64], &views, b.caps)? {
         let launch = Groups { op, per_group, positions: positions.iter().product(), dims: &dims, strides: &strides };
         let (mut bindings, mut bases) = (Vec::new(), Vec::new());

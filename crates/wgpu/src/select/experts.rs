@@ -6,6 +6,7 @@
 use unisono_core::{OpDesc, Reason};
 
 use super::builder::{Builder, block_constants, code, for_output, word};
+use super::rounds::experts_tiled;
 use super::window::{Piece, View, windows};
 use crate::caps::Caps;
 
@@ -24,12 +25,6 @@ pub(super) fn names(desc: &OpDesc, _caps: &Caps) -> Vec<&'static str> {
     }
 }
 
-/// Rounds that all loops of an invocation may make in one launch, with room below the 65,535 after
-/// which some drivers end a loop without a word.
-const MOST_ROUNDS: u64 = 60_000;
-/// Elements of k that a tile stages at a time, and the rounds of the loops within.
-const STEP: u64 = 32;
-const ROUNDS_PER_STEP: u64 = 16;
 /// Rows of a tile.
 const TILE_ROWS: u64 = 32;
 
@@ -92,15 +87,16 @@ pub(super) fn build(b: &mut Builder<'_>, name: &str) -> Result<(), Reason> {
     let space = [ids.shape[0] as u64, ids.shape[1] as u64, n, product.experts.max(1)];
     let views: Vec<&View> =
         [&product.y, &product.ids].into_iter().chain(product.ab.iter().flat_map(|(a, b)| [a, b])).collect();
-    let most = if tiled { most_rows(k)? } else { u64::MAX };
+    let most = if tiled { most_rows(k, b.caps)? } else { u64::MAX };
     let pieces = windows(&space, &views, b.caps)?;
     pieces.iter().flat_map(|piece| split_rows(piece, most)).try_for_each(|piece| product.launch(b, &piece))
 }
 
 /// Rows of one launch of tiles, all of which may choose the same expert.
-fn most_rows(k: u64) -> Result<u64, Reason> {
-    let tile = k.div_ceil(STEP) * ROUNDS_PER_STEP + TILE_ROWS;
-    match MOST_ROUNDS / tile {
+fn most_rows(k: u64, caps: &Caps) -> Result<u64, Reason> {
+    let none = experts_tiled(k, 0);
+    let tile = experts_tiled(k, TILE_ROWS) - none;
+    match caps.loop_rounds.saturating_sub(none) / tile {
         0 => Err(Reason::Limit(format!("{k} steps of k are too many for a tile of an expert"))),
         tiles => Ok(tiles * TILE_ROWS),
     }

@@ -28,9 +28,19 @@ const COLUMN_ROWS: usize = 32;
 const COLUMNS: u64 = 32;
 const COLUMN_LANES: u32 = 8;
 
-/// The most steps of k in one launch of a kernel whose invocations walk all of k. Some drivers end
-/// a loop after 65,535 rounds (all loops of an invocation together) without a word.
+/// The most steps of k in one launch of a kernel whose invocations walk all of k: half of the rounds
+/// that some drivers allow, since nested loops count as well (`rounds`).
 const MOST_STEPS: u64 = 32768;
+
+/// The same for each kernel: several invocations of a matrix × vector kernel share k.
+fn most_steps(name: &str, caps: &Caps) -> u64 {
+    match name {
+        "blocks_matvec" => 32 * MOST_STEPS,
+        "matvec_nk" => caps.loop_rounds / 2 * 4 * u64::from(caps.profile.matvec_lanes),
+        "matvec_kn" => caps.loop_rounds / 2 * 4,
+        _ => MOST_STEPS,
+    }
+}
 
 /// Kernels for a product, the profile's choice first.
 pub(super) fn names(desc: &OpDesc, caps: &Caps) -> Vec<&'static str> {
@@ -110,10 +120,9 @@ pub(super) fn build(b: &mut Builder<'_>, name: &str) -> Result<(), Reason> {
     };
     let k = b.input(0).desc.shape.last().map_or(0, |&k| k as u64);
     let mut product = product(b, name, linear, k)?;
-    // Here several invocations split k, and each walks it by 32.
-    let most_steps = if name == "blocks_matvec" { 32 * MOST_STEPS } else { MOST_STEPS };
+    let most_steps = most_steps(name, b.caps);
     let list = match windows(&product.sizes, &product.views(), b.caps) {
-        Ok(_) if product.tile.0 > 0 && k > most_steps => {
+        Ok(_) if k > most_steps => {
             Err(Reason::Limit(format!("{name} takes up to {most_steps} steps of k in one launch")))
         }
         list => list,
@@ -131,7 +140,7 @@ pub(super) fn build(b: &mut Builder<'_>, name: &str) -> Result<(), Reason> {
                 product.y = View { source, dtype: DType::F32, start: 0, strides, inner: 1 };
                 product.variant = product.variant.trim_end_matches(".sub").to_owned();
             }
-            product.in_parts_of_k(b, k)?;
+            product.in_parts_of_k(b, k, most_steps)?;
             if target.dtype != DType::F32 { map::copy_view(b, &target, &product.y) } else { Ok(()) }
         }
     }
@@ -242,8 +251,8 @@ impl Product {
         [&self.y, &self.a, &self.b].into_iter().chain(&self.bias).chain(&self.residual).collect()
     }
 
-    /// Adds up parts of k: halved until they fit.
-    fn in_parts_of_k(&mut self, b: &mut Builder<'_>, k: u64) -> Result<(), Reason> {
+    /// Adds up parts of k: halved until they fit and have at most `most_steps` steps.
+    fn in_parts_of_k(&mut self, b: &mut Builder<'_>, k: u64, most_steps: u64) -> Result<(), Reason> {
         let (a, w) = (self.a.clone(), self.b.clone());
         let unit = self.unit;
         let mut part = k;
@@ -252,7 +261,7 @@ impl Product {
             self.a.inner = (part - 1) * self.a_k + 1;
             self.b.inner = (part / unit - 1) * self.b_k + 1;
             match windows(&self.sizes, &self.views(), b.caps) {
-                Ok(pieces) if part <= MOST_STEPS || self.tile.0 == 0 => break pieces,
+                Ok(pieces) if part <= most_steps => break pieces,
                 Ok(_) => {}
                 Err(reason) if part <= unit => return Err(reason),
                 Err(_) => {}

@@ -17,6 +17,9 @@ mod map;
 mod matmul;
 mod reduce;
 mod rope;
+mod rounds;
+#[cfg(test)]
+mod rounds_tests;
 mod rows;
 mod sort;
 #[cfg(test)]

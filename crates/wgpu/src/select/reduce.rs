@@ -52,28 +52,6 @@ pub(super) fn cumsum_names(desc: &OpDesc, axis: usize) -> Vec<&'static str> {
     if across { vec!["cumsum_column", "cumsum_row"] } else { vec!["cumsum_row", "cumsum_column"] }
 }
 
-/// The most elements that one invocation visits in a launch, well below the rounds that the driver
-/// allows.
-fn most_visits(caps: &Caps) -> u64 {
-    caps.loop_rounds / 4
-}
-
-/// Whether the invocations of a kernel come to the end of rows of `n` elements, each of which leaves
-/// one of type `y` where there is one. Drivers that run invocations side by side store the results of
-/// each in rounds of their own, and parts of words in two.
-fn reaches(kernel: &str, n: u64, y: Option<DType>, caps: &Caps) -> Result<(), Reason> {
-    let visits = match y {
-        None => most_visits(caps),
-        Some(y) if y.block_bytes() < 4 => most_visits(caps) / 6,
-        Some(_) => most_visits(caps) / 4,
-    };
-    let most = if kernel.ends_with("column") { visits } else { visits * GROUP };
-    if n > most {
-        return Err(Reason::Limit(format!("{kernel} takes rows of up to {most} elements, not {n}")));
-    }
-    Ok(())
-}
-
 fn lines<'a>(b: &Builder<'_>, kernel: &'a str, axis: usize, y: Operand) -> Rows<'a> {
     let x = &b.input(0).desc;
     let n = x.shape[axis] as u64;
@@ -124,7 +102,6 @@ pub(super) fn reduce(b: &mut Builder<'_>, name: &str, op: &Reduce) -> Result<(),
         );
     }
     let mut rows = lines(b, name, op.axis, y);
-    reaches(name, rows.n, None, b.caps)?;
     rows.constants.extend([("OP", operation), ("SIGNED", f64::from(u8::from(dtype == DType::I32)))]);
     rows.extra[0] = rows.n as u32;
     rows.launch(b)
@@ -138,7 +115,6 @@ pub(super) fn arg_reduce(b: &mut Builder<'_>, name: &str, op: &ArgReduce) -> Res
         return split(b, op.axis, &y, &Split { first, second, words: 2, constants: keys.to_vec(), joined: vec![] });
     }
     let mut rows = lines(b, name, op.axis, y);
-    reaches(name, rows.n, None, b.caps)?;
     rows.constants.extend(keys);
     rows.launch(b)
 }
@@ -157,7 +133,6 @@ pub(super) fn cumsum(b: &mut Builder<'_>, name: &str, op: &CumSum) -> Result<(),
     let y = &b.output(0).desc;
     let to = row_operand(b.output_view(0), y, op.axis, y.shape[op.axis] as u64);
     let mut rows = lines(b, name, op.axis, to);
-    reaches(name, rows.n, Some(y.dtype), b.caps)?;
     rows.extra = [u32::from(op.exclusive), u32::from(op.reverse)];
     rows.launch(b)
 }
@@ -182,7 +157,7 @@ fn split(b: &mut Builder<'_>, axis: usize, y: &Operand, how: &Split) -> Result<(
     let wanted = (b.caps.profile.reduce_workgroups as u64)
         .div_ceil(rows)
         .clamp(2, MOST_PARTS)
-        .max(n.div_ceil(most_visits(b.caps) * GROUP));
+        .max(n.div_ceil(b.caps.loop_rounds / 2 * GROUP));
     let part = n.div_ceil(wanted).max(LEAST_PART);
     let parts = n.div_ceil(part);
     if rows * parts > MOST_RESULTS {

@@ -127,6 +127,16 @@ impl Piece {
         Piece { start: vec![0; sizes.len()], sizes: sizes.to_vec() }
     }
 
+    /// The piece in two, cut along dimension `d`, which has two points or more.
+    pub(super) fn halves(self, d: usize) -> [Piece; 2] {
+        let half = self.sizes[d].div_ceil(2);
+        let (mut low, mut high) = (self.clone(), self);
+        low.sizes[d] = half;
+        high.start[d] += half;
+        high.sizes[d] -= half;
+        [low, high]
+    }
+
     /// Points in the piece.
     pub(super) fn count(&self) -> u64 {
         self.sizes.iter().product()
@@ -156,11 +166,7 @@ pub(super) fn windows(sizes: &[u64], views: &[&View], caps: &Caps) -> Result<Vec
                 caps.max_storage_buffer_binding_size
             ))
         })?;
-        let half = piece.sizes[cut].div_ceil(2);
-        let (mut low, mut high) = (piece.clone(), piece);
-        low.sizes[cut] = half;
-        high.start[cut] += half;
-        high.sizes[cut] -= half;
+        let [low, high] = piece.halves(cut);
         open.push(high);
         open.push(low);
     }

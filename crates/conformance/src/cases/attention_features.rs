@@ -16,28 +16,31 @@ const STRAY: DataClass = DataClass::Adversarial("stray");
 /// Freed memory around the keys that are seen.
 const FREED: DataClass = DataClass::Adversarial("freed");
 
+/// Queries that are hot in one column, so that each sees little but one key.
+pub(super) const HOT: DataClass = DataClass::Adversarial("hot");
+
 #[derive(Clone, Copy)]
-struct Row {
-    name: &'static str,
-    batch: usize,
-    heads: [usize; 2],
-    tokens: usize,
-    kv: usize,
-    head_dim: usize,
-    v_dim: usize,
-    visibility: Visibility,
-    window: Option<u32>,
-    softcap: Option<f32>,
-    mask: Option<&'static str>,
-    sinks: Option<f64>,
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    pub(super) batch: usize,
+    pub(super) heads: [usize; 2],
+    pub(super) tokens: usize,
+    pub(super) kv: usize,
+    pub(super) head_dim: usize,
+    pub(super) v_dim: usize,
+    pub(super) visibility: Visibility,
+    pub(super) window: Option<u32>,
+    pub(super) softcap: Option<f32>,
+    pub(super) mask: Option<&'static str>,
+    pub(super) sinks: Option<f64>,
     /// q, k, v, y.
-    types: [DType; 4],
-    token_major: bool,
-    data: DataClass,
-    quick: bool,
+    pub(super) types: [DType; 4],
+    pub(super) token_major: bool,
+    pub(super) data: DataClass,
+    pub(super) quick: bool,
 }
 
-const BASE: Row = Row {
+pub(super) const BASE: Row = Row {
     name: "features",
     batch: 2,
     heads: [4, 2],
@@ -91,6 +94,7 @@ fn queries(row: &Row) -> Fill {
     match row.data {
         DataClass::Exact => Fill::Integers { max: 2 },
         LARGE => Fill::normal(2000.0),
+        HOT => Fill::Hot { hot: 300.0 },
         _ => Fill::NORMAL,
     }
 }
@@ -114,7 +118,7 @@ fn with_sinks(draft: Draft, row: &Row) -> Result<Draft> {
 }
 
 /// A contiguous cache for each batch.
-fn add(sink: Sink<'_>, row: Row) -> Result<()> {
+pub(super) fn add(sink: Sink<'_>, row: Row) -> Result<()> {
     let Row { batch, heads: [heads, kv_heads], tokens, kv, head_dim, v_dim, visibility, .. } = row;
     let [tq, tk, tv, ty] = row.types;
     let params = format!(
@@ -148,14 +152,14 @@ fn add(sink: Sink<'_>, row: Row) -> Result<()> {
 
 /// A cache of several sequences: contiguous (`page` 0) or paged.
 #[derive(Clone, Copy)]
-struct Serving<'a> {
+pub(super) struct Serving<'a> {
     /// Keys that each sequence holds, the new ones included.
-    lengths: &'a [usize],
+    pub(super) lengths: &'a [usize],
     /// New tokens of each sequence; empty for one sequence per batch.
-    fresh: &'a [usize],
-    page: usize,
+    pub(super) fresh: &'a [usize],
+    pub(super) page: usize,
     /// How many queries name a sequence that does not exist.
-    strays: usize,
+    pub(super) strays: usize,
 }
 
 /// The page that holds part `i` of a sequence: neighbours lie apart, and in no order.
@@ -183,7 +187,7 @@ fn block_table(serving: &Serving<'_>, columns: usize, pages: usize) -> (Vec<f64>
     (table, live)
 }
 
-fn add_serving(sink: Sink<'_>, row: Row, serving: &Serving<'_>) -> Result<()> {
+pub(super) fn add_serving(sink: Sink<'_>, row: Row, serving: &Serving<'_>) -> Result<()> {
     let Row { heads: [heads, kv_heads], head_dim, v_dim, token_major, .. } = row;
     let Serving { lengths, fresh, page, strays } = *serving;
     let [tq, tk, tv, ty] = row.types;
@@ -246,7 +250,7 @@ fn add_serving(sink: Sink<'_>, row: Row, serving: &Serving<'_>) -> Result<()> {
     draft.output(desc(ty, [batch, heads, tokens, v_dim], token_major)?).quick_if(row.quick).add(sink)
 }
 
-const F32: [DType; 4] = [DType::F32; 4];
+pub(super) const F32: [DType; 4] = [DType::F32; 4];
 /// Element types in turn, few of them mixed: each combination is a kernel to build.
 const TYPES: [[DType; 4]; 5] = [
     F32,

@@ -3,6 +3,7 @@
 
 mod attention;
 mod attention_features;
+mod attention_long;
 mod binary;
 mod blocks;
 mod casts;
@@ -58,6 +59,7 @@ fn try_all() -> Result<Vec<Case>> {
         blocks::cases,
         attention::cases,
         attention_features::cases,
+        attention_long::cases,
         softmax::cases,
         norm::cases,
         rope::cases,

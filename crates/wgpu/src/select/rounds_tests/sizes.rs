@@ -5,8 +5,11 @@ use unisono_core::{DType, Op, OpDesc, TensorDesc};
 
 use crate::select::tests::{op, t};
 
-/// An operation of some size; a size that it cannot have becomes the next one.
+/// An operation of some size; one that it cannot have becomes another.
 type Family = Box<dyn Fn(usize) -> OpDesc>;
+
+/// The longest sum of products: a longer one is more launches of the same kind.
+const LONGEST: usize = 300_000;
 
 fn weight(dtype: DType, k: usize, n: usize) -> TensorDesc {
     t(dtype, &[n, k]).transposed(0, 1).expect("transposed")
@@ -16,16 +19,22 @@ fn products(list: &mut Vec<(String, Family)>) {
     for m in [1, 5, 40, 300] {
         for (name, dtype, along_n) in [("nk", DType::F16, false), ("kn", DType::F32, true)] {
             let b = move |k| if along_n { t(dtype, &[k, 40]) } else { weight(dtype, k, 40) };
-            let matmul = move |k| op(Op::MatMul, &[t(dtype, &[m, k]), b(k)], &[t(DType::F32, &[m, 40])]);
+            let matmul = move |k: usize| {
+                let k = k.min(LONGEST);
+                op(Op::MatMul, &[t(dtype, &[m, k]), b(k)], &[t(DType::F32, &[m, 40])])
+            };
             list.push((format!("matmul_{name} m={m}"), Box::new(matmul)));
             let linear = Linear { bias: true, activation: Activation::Silu, residual: false };
             let y = t(dtype, &[m, 40]);
-            let with_bias = move |k| op(Op::Linear(linear), &[t(dtype, &[m, k]), b(k), t(dtype, &[40])], &[y]);
+            let with_bias = move |k: usize| {
+                let k = k.min(LONGEST);
+                op(Op::Linear(linear), &[t(dtype, &[m, k]), b(k), t(dtype, &[40])], &[y])
+            };
             list.push((format!("linear_{name} m={m}"), Box::new(with_bias)));
         }
         for (format, y) in [(DType::Q4_0, DType::F32), (DType::Q6K, DType::F16)] {
             let blocks = move |k: usize| {
-                let k = k.next_multiple_of(format.block_elements());
+                let k = k.min(LONGEST).next_multiple_of(format.block_elements());
                 op(Op::MatMul, &[t(y, &[m, k]), weight(format, k, 40)], &[t(y, &[m, 40])])
             };
             list.push((format!("matmul_{format} m={m}"), Box::new(blocks)));
@@ -35,7 +44,7 @@ fn products(list: &mut Vec<(String, Family)>) {
         [(DType::F32, DType::F32), (DType::F16, DType::F16), (DType::Q8_0, DType::F32), (DType::Q4K, DType::F16)]
     {
         let experts = move |tokens: usize, k: usize| {
-            let k = k.next_multiple_of(format.block_elements());
+            let k = k.min(LONGEST).next_multiple_of(format.block_elements());
             let b = t(format, &[5, 10, k]).transposed(1, 2).expect("transposed");
             op(Op::MatMulId, &[t(y, &[tokens, 2, k]), b, t(DType::U32, &[tokens, 2])], &[t(y, &[tokens, 2, 10])])
         };
@@ -101,7 +110,7 @@ fn rows(list: &mut Vec<(String, Family)>) {
             add(&format!("topk 1/{part}"), Box::new(top));
         }
     }
-    for d in [DType::I32, DType::U8] {
+    for d in [DType::I32, DType::U32] {
         let cumsum = CumSum { axis: 1, exclusive: false, reverse: false };
         let sum = Reduce { op: ReduceOp::Sum, axis: 1 };
         let x = move |n| t(d, &[2, n]);

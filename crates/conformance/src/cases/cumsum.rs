@@ -89,7 +89,7 @@ pub(super) fn cases(sink: Sink<'_>) -> Result<()> {
             }
         }
     }
-    let rows: [(&[usize], usize, DType, DataClass); 9] = [
+    let rows: [(&[usize], usize, DType, DataClass); 11] = [
         (&[3, 33], 1, DType::I32, DataClass::Bits),
         (&[33, 3], 0, DType::U32, DataClass::Bits),
         (&[2, 1025], 1, DType::U32, DataClass::Bits),
@@ -99,6 +99,9 @@ pub(super) fn cases(sink: Sink<'_>) -> Result<()> {
         (&[100_003, 2], 0, DType::F32, DataClass::Exact),
         (&[70_000, 3], 1, DType::F16, DataClass::Exact),
         (&[1, 50_001], 1, DType::I32, DataClass::Bits),
+        // Near what the loops of one invocation may visit.
+        (&[1, 7_000_001], 1, DType::I32, DataClass::Bits),
+        (&[60_000, 2], 0, DType::F16, DataClass::Exact),
     ];
     for (i, (shape, axis, dtype, data)) in rows.into_iter().enumerate() {
         let op = CumSum { axis, exclusive: i % 2 == 1, reverse: i % 4 > 1 };

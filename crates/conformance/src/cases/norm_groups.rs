@@ -86,7 +86,10 @@ fn groups(sink: Sink<'_>) -> Result<()> {
             add(sink, shape, turn, pick(&data, turn + i / 3), flags, quick)?;
         }
     }
-    for (i, shape) in [(&[70_000, 2, 3][..], 2), (&[1, 4, 20_000], 2), (&[1, 32, 19_000], 1)].into_iter().enumerate() {
+    for (i, shape) in [(&[70_000, 2, 3][..], 2), (&[1, 4, 20_000], 2), (&[1, 32, 19_000], 1), (&[1, 64, 27_000], 1)]
+        .into_iter()
+        .enumerate()
+    {
         add(sink, shape, 15 * (i / 2), DataClass::Normal, [true; 2], i == 1)?;
     }
     Ok(())

@@ -249,7 +249,7 @@ fn integers(sink: Sink<'_>) -> Result<()> {
 
 /// Few lines and long ones: what is split over workgroups.
 fn long(sink: Sink<'_>) -> Result<()> {
-    let rows: [(Find, &[usize], usize, DType, DataClass); 14] = [
+    let rows: [(Find, &[usize], usize, DType, DataClass); 15] = [
         (Find::Value(ReduceOp::Sum), &[1, 65536], 1, DType::F32, DataClass::Exact),
         (Find::Value(ReduceOp::Sum), &[2, 1_000_003], 1, DType::F32, DataClass::Exact),
         (Find::Value(ReduceOp::Mean), &[3, 200_001], 1, DType::F16, DataClass::Normal),
@@ -262,6 +262,7 @@ fn long(sink: Sink<'_>) -> Result<()> {
         (Find::Index(ArgOp::Max), &[128_256, 2], 0, DType::F32, TIES),
         (Find::Value(ReduceOp::Sum), &[100_003, 2], 0, DType::F32, DataClass::Exact),
         (Find::Value(ReduceOp::Sum), &[2, 100_003], 1, DType::I32, DataClass::Bits),
+        (Find::Value(ReduceOp::Sum), &[1, 12_000_001], 1, DType::I32, DataClass::Bits),
         (Find::Value(ReduceOp::Max), &[1, 100_003], 1, DType::Bool, RARE),
         (Find::Index(ArgOp::Max), &[1, 100_003], 1, DType::I32, DataClass::Bits),
     ];

@@ -213,8 +213,11 @@ pub(super) fn experts_tiled(k: u64, rows: u64) -> u64 {
 /// A block's bytes from its elements: ranges of its groups, then each byte from up to eight codes.
 fn quantise(c: &Counted<'_>) -> Loops {
     let groups = || repeat(16, repeat(15, NONE)).or(repeat(8, repeat(31, NONE)));
-    let choose = repeat(31, NONE).or(groups() + groups() + repeat(16, NONE));
-    c.locate() + choose + repeat(c.constant("BLOCK_BYTES", 18), repeat(8, NONE) + repeat(4, NONE))
+    let bytes = c.constant("BLOCK_BYTES", 18);
+    let (small, large) = (repeat(31, NONE), groups() + groups() + repeat(16, NONE));
+    // Blocks of 256 have 84 bytes and more.
+    let choose = if bytes < 64 { small + large.skipped() } else { large + small.skipped() };
+    c.locate() + choose + repeat(bytes, repeat(8, NONE) + repeat(4, NONE))
 }
 
 /// Kernels of `shared/rows.wesl`.

@@ -14,11 +14,12 @@
 #                    `dpkg -x`: by root into / (followed by ldconfig), by anybody else into a folder
 #                    of the results that LD_LIBRARY_PATH then names. Nothing is configured or
 #                    registered with the package manager. Without --debs nothing is unpacked.
-#   --limit SECONDS  ends a step that runs longer (default 3600) and counts it as failed
+#   --limit SECONDS  ends a step that runs longer (default 3600) and counts it as not finished
 #
 # Every step runs, whatever happened before it. The results are summary.txt, one folder per step
 # with its output and report, and all of it packed in unisono-round.tar.gz after each step, so that
-# a machine that dies leaves what it had. The exit status is 0 if every step passed.
+# a machine that dies leaves what it had. The exit status is 0 if every step passed, 4 if none failed
+# and some are not finished, else 1.
 set -uo pipefail
 
 usage() {
@@ -145,6 +146,7 @@ pack() {
 }
 
 failed=0
+unfinished=0
 # step NAME ARGUMENT...: runs the program in the folder of the step and notes how it went.
 step() {
     local name=$1 started=$SECONDS status
@@ -164,10 +166,14 @@ step() {
     if [ "$status" -eq 0 ]; then
         say "passed  $name ($((SECONDS - started)) s)"
     else
-        failed=$((failed + 1))
         tail -n 20 "$folder/stderr.txt"
         case $status in
-        124) say "FAILED  $name: over $limit s" ;;
+        4 | 124) unfinished=$((unfinished + 1)) ;;
+        *) failed=$((failed + 1)) ;;
+        esac
+        case $status in
+        4) say "not finished  $name ($((SECONDS - started)) s): unisono check --resume runs the rest" ;;
+        124) say "not finished  $name: over $limit s" ;;
         *) say "FAILED  $name: status $status ($((SECONDS - started)) s); last words: $(tail -n 1 "$folder/stderr.txt")" ;;
         esac
     fi
@@ -211,11 +217,12 @@ for id in $ids; do
 done
 
 say ''
-if [ "$failed" -eq 0 ]; then
+if [ "$failed" -eq 0 ] && [ "$unfinished" -eq 0 ]; then
     say 'All steps passed.'
 else
-    say "$failed step(s) failed."
+    say "$failed step(s) failed, $unfinished not finished."
 fi
 say "Results: $out"
 pack
-[ "$failed" -eq 0 ]
+[ "$failed" -eq 0 ] || exit 1
+[ "$unfinished" -eq 0 ] || exit 4

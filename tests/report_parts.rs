@@ -34,6 +34,7 @@ fn genuine() -> &'static Report {
             name: g.name,
             cases: g.cases.len(),
             workers: 1,
+            alone: false,
             seconds: 0.0,
             outcome: GroupOutcome::Completed,
             during: String::new(),
@@ -55,6 +56,13 @@ fn group(d: &mut Value) -> &mut Value {
 
 fn entry(d: &mut Value, number: usize) -> &mut Value {
     &mut d["devices"][0]["expectations"][number]
+}
+
+fn unfinish(r: &mut Value) {
+    (r["status"], r["detail"], r["ratio"], r["worst"]) =
+        ("not_finished".into(), "no time".into(), Value::Null, Value::Null);
+    (r["output_hash"], r["input_hash"]) = ("".into(), "".into());
+    r.as_object_mut().unwrap().remove("expectation");
 }
 
 fn excused(r: &Value) -> bool {
@@ -108,6 +116,34 @@ const PARTS: &[Tampering] = &[
         },
         "completed, and a case did not run",
     ),
+    (
+        "a case that is not finished in a completed group",
+        |d| {
+            unfinish(result(d, |r| r["status"] == "pass"));
+            recount(d);
+        },
+        "completed, and a case did not run",
+    ),
+    (
+        "a failure shown as not finished",
+        |d| {
+            unfinish(result(d, excused));
+            let g = group(d);
+            (g["outcome"], g["detail"]) = (json!({"kind": "stopped"}), "the time limit was reached".into());
+            recount(d);
+        },
+        "the results of its cases make it",
+    ),
+    (
+        "a limit that ended a case which has a result",
+        |d| {
+            let id = d["devices"][0]["results"][0]["id"].clone();
+            let g = group(d);
+            (g["outcome"], g["during"], g["detail"]) = (json!({"kind": "stopped"}), id, "no time".into());
+        },
+        "which is not not_finished",
+    ),
+    ("a second attempt that there was none of", |d| group(d)["alone"] = true.into(), "there was no second worker"),
     (
         "a failure excused by hand",
         |d| {

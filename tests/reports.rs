@@ -360,6 +360,8 @@ fn other_files_and_other_versions_are_refused_by_name() {
     let mut old = document(passing());
     old["schema_version"] = 1.into();
     assert!(refused(&old.to_string()).contains("schema version 1"));
+    old["schema_version"] = 2.into();
+    assert!(refused(&old.to_string()).contains("schema version 2"));
     old["schema_version"] = 99.into();
     assert!(refused(&old.to_string()).contains("schema version 99"));
 }
@@ -373,7 +375,7 @@ fn reports_hold_to_the_published_schema_and_others_do_not() {
         assert_eq!(wrong(&document(report)), Vec::<String>::new());
     }
     let invalid: [fn(&mut Value); 8] = [
-        |d| d["schema_version"] = 3.into(),
+        |d| d["schema_version"] = 2.into(),
         |d| drop(d.as_object_mut().unwrap().remove("digest")),
         |d| d["blessed"] = true.into(),
         |d| d["verdict"] = "maybe".into(),

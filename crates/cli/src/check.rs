@@ -1,20 +1,24 @@
 //! `unisono check`: the conformance suite on one device after the other.
 
+use std::fmt;
 use std::panic::{self, PanicHookInfo};
 
 use anyhow::Result;
-use indicatif::ProgressBar;
 use unisono::DeviceSummary;
-use unisono_conformance::report::{CaseResult, DeviceReport, Report, Status};
+use unisono_conformance::report::{CaseResult, DeviceReport, RESUME_HINT, Report, Status, Verdict};
 use unisono_conformance::{Isolation, Options, case_ids};
 
 use crate::isolate::{self, Opening, Ran};
 use crate::output::{self, Usage};
-use crate::{CheckArguments, Outcome, expect, mutants, onnx, out, profiles, reports};
+use crate::progress::{Progress, Unit};
+use crate::{CheckArguments, Outcome, expect, mutants, onnx, out, profiles, reports, resume};
 
 pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
     if let Some(folder) = &arguments.onnx {
         return onnx::run(folder, arguments);
+    }
+    if let Some(path) = &arguments.resume {
+        return resume::run(path, arguments);
     }
     let level = arguments.level.into();
     for pattern in &arguments.cases {
@@ -42,23 +46,25 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
         .with_profile(arguments.profile.clone())
         .with_seed(arguments.seed)
         .with_kernel(arguments.kernel.clone());
-    let single = !arguments.cases.is_empty() && !arguments.quiet;
+    let shown = if arguments.cases.is_empty() || arguments.quiet { Shown::Failures } else { Shown::Results };
     let mut results = Vec::new();
-    let mut all_opened = true;
+    let mut worst = Verdict::Pass;
     for summary in &devices {
         let isolation = arguments.isolation.limits(level, summary.kind);
-        let bar = output::progress(&format!("{} {}", summary.id, summary.api), arguments.quiet);
+        let bar = Progress::new(&format!("{} {}", summary.id, summary.api), Unit::Cases, arguments.quiet);
         let opening = Opening::new(summary).planting(arguments.plant.clone(), arguments.extra.clone());
         let ran = check_device(&opening, &options, isolation.as_ref(), &bar);
         bar.finish_and_clear();
-        let Ran { mut report, kernels } = match ran {
+        let mut ran = match ran {
             Ok(ran) => ran,
             Err(e) => {
-                outln!("{} {}", output::verdict(false), unopened(summary, &e));
-                all_opened = false;
+                let unopened = Unopened::new(summary, &e);
+                outln!("{unopened}");
+                worst = worst.max(unopened.verdict);
                 continue;
             }
         };
+        let report = &mut ran.report;
         if let Some(kernel) = arguments.kernel.as_ref().filter(|_| report.results.is_empty()) {
             return Err(Usage(format!("no case of this run has a kernel named '{kernel}' on {}", summary.id)).into());
         }
@@ -66,16 +72,10 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
             report.fingerprint = Some(isolate::fingerprint(&opening, isolation.as_ref())?);
         }
         if let Some(expectations) = &expectations {
-            expectations.apply(&mut report, &reports::today());
+            expectations.apply(report, &reports::today());
         }
-        if single {
-            report.results.iter().for_each(print_result);
-        }
-        print_failures(&report);
-        outln!("{}, {kernels} kernels built", summary_line(summary, &report));
-        profiles::print_verdicts(&report);
-        expect::print(&report);
-        results.push(report);
+        print_device(summary, &ran, shown);
+        results.push(ran.report);
         if arguments.report.is_none() {
             out::wanted()?;
         }
@@ -84,17 +84,60 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<Outcome> {
     if let Some(directory) = &arguments.report {
         reports::write(&report, directory)?;
     }
-    Ok(if all_opened { outcome(&report) } else { Outcome::Failed })
+    Ok(outcome(&report, worst))
 }
 
-/// What to say of a device on which nothing could be run.
-pub(crate) fn unopened(device: &DeviceSummary, error: &anyhow::Error) -> String {
-    format!("{} ({}, {}) cannot be checked: {error:#}", device.id, device.name, device.api)
+/// A device on which nothing could be run.
+pub(crate) struct Unopened {
+    pub(crate) verdict: Verdict,
+    line: String,
 }
 
-/// Whether a report as a whole passes.
-pub(crate) fn outcome(report: &Report) -> Outcome {
-    if report.passed() { Outcome::Passed } else { Outcome::Failed }
+impl Unopened {
+    pub(crate) fn new(device: &DeviceSummary, error: &anyhow::Error) -> Unopened {
+        let verdict = if isolate::is_inconclusive(error) { Verdict::NotFinished } else { Verdict::Fail };
+        let line = format!("{} ({}, {}) cannot be checked: {error:#}", device.id, device.name, device.api);
+        Unopened { verdict, line }
+    }
+}
+
+impl fmt::Display for Unopened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", output::verdict_of(self.verdict), self.line)
+    }
+}
+
+/// The worst of a report and of what has none.
+pub(crate) fn outcome(report: &Report, worst: Verdict) -> Outcome {
+    let verdict = if report.devices.is_empty() && worst != Verdict::Pass { worst } else { report.verdict() };
+    verdict.max(worst).into()
+}
+
+/// Which results of a device are printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    Failures,
+    Results,
+}
+
+/// Prints what a device has shown.
+pub(crate) fn print_device(summary: &DeviceSummary, ran: &Ran, shown: Shown) {
+    let Ran { report, kernels } = ran;
+    if shown == Shown::Results {
+        report.results.iter().for_each(print_result);
+    }
+    print_failures(report);
+    outln!("{}, {kernels} kernels built", summary_line(summary, report));
+    print_unfinished(report);
+    profiles::print_verdicts(report);
+    expect::print(report);
+}
+
+/// Says what is not finished, and what to do about it.
+pub(crate) fn print_unfinished(report: &DeviceReport) {
+    if let Some(what) = report.unfinished() {
+        outln!("    {}: {what} on {}, {RESUME_HINT}", output::verdict_of(Verdict::NotFinished), report.device.id);
+    }
 }
 
 /// The devices with these names, each once; all of the machine's if there are no names.
@@ -119,14 +162,10 @@ pub(crate) fn check_device(
     opening: &Opening,
     options: &Options,
     isolation: Option<&Isolation>,
-    bar: &ProgressBar,
+    bar: &Progress,
 ) -> Result<Ran> {
     bar.set_message("opening the device");
-    isolate::suite(opening, options, isolation, &mut |progress| {
-        bar.set_length(progress.total as u64);
-        bar.set_position(progress.done as u64);
-        bar.set_message(progress.id.to_owned());
-    })
+    isolate::suite(opening, options, isolation, &mut |progress| bar.of_suite(progress))
 }
 
 /// A panic inside a backend becomes a result of its case; its trace would only tear the output.
@@ -145,7 +184,8 @@ fn print_groups(report: &DeviceReport) {
         let during = if group.during.is_empty() { String::new() } else { format!(" while running {}", group.during) };
         let workers = if group.workers > 1 { format!(", {} workers", group.workers) } else { String::new() };
         let group_line = format!("group {} ({} cases{workers})", group.name, group.cases);
-        outln!("{} {group_line}: its worker {}{during}", output::verdict(false), group.outcome);
+        let verdict = if group.outcome.is_inconclusive() { Verdict::NotFinished } else { Verdict::Fail };
+        outln!("{} {group_line}: its worker {}{during}", output::verdict_of(verdict), group.outcome);
         group.detail.lines().for_each(|line| outln!("    {line}"));
     }
 }
@@ -196,7 +236,7 @@ fn summary_line(summary: &DeviceSummary, report: &DeviceReport) -> String {
     let modes = if modes.is_empty() { String::new() } else { format!(", bounds of {}", modes.join(" and ")) };
     format!(
         "{} {} ({}, {}{modes}): {} cases, {} in {}",
-        output::verdict(report.passed()),
+        output::verdict_of(report.verdict()),
         summary.id,
         summary.name,
         summary.api,

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use unisono_conformance::report::{Change, ChangeKind, DeviceDifference, DiffOptions, Difference, FactChange, diff};
+use unisono_conformance::report::{
+    Change, ChangeKind, DeviceDifference, DiffOptions, Difference, FactChange, RESUME_HINT, diff,
+};
 
 use crate::output::{self, Usage};
 use crate::{Outcome, reports};
@@ -42,7 +44,7 @@ pub(crate) fn run(arguments: &DiffArguments) -> Result<Outcome> {
     } else {
         print(&found);
     }
-    Ok(if found.passed() { Outcome::Passed } else { Outcome::Failed })
+    Ok(found.verdict().into())
 }
 
 fn print(found: &Difference) {
@@ -67,9 +69,12 @@ fn print(found: &Difference) {
     let rest = if counts.is_empty() { String::new() } else { format!(", {}", counts.join(", ")) };
     outln!(
         "{}: {} regressions; {compared} results compared, {identical} identical{rest}",
-        output::verdict(found.passed()),
+        output::verdict_of(found.verdict()),
         found.regressions
     );
+    if found.unfinished > 0 {
+        outln!("{} results of the second report are not finished, {RESUME_HINT}", found.unfinished);
+    }
 }
 
 fn print_facts(indent: &str, facts: &[FactChange]) {

@@ -17,7 +17,8 @@ use serde_json::json;
 use unisono::{Backend, Device, DeviceKind, DeviceSummary};
 use unisono_conformance::report::DeviceReport;
 use unisono_conformance::{
-    Fingerprint, Isolation, Level, Options, Progress, run, run_isolated, run_task, serve, serve_task,
+    Fingerprint, Isolation, IsolationError, Level, Options, Progress, resume, run, run_isolated, run_task, serve,
+    serve_task,
 };
 
 use crate::check::silently;
@@ -30,7 +31,8 @@ pub(crate) struct IsolationArguments {
     /// hang of a driver then ends the whole run.
     #[arg(long, visible_alias = "in-process")]
     pub(crate) no_isolation: bool,
-    /// Kill a group of cases that takes longer (300 at the quick level, 5400 at the full one).
+    /// Stop a group of cases that takes longer, by the clock on the wall; what has no result then is not
+    /// finished. No limit if absent: a group is ended only for lack of progress.
     #[arg(long, value_name = "SECONDS", value_parser = numbers::whole(1..=u64::MAX), conflicts_with = "no_isolation")]
     pub(crate) group_timeout: Option<u64>,
     /// Groups of cases that run at the same time, each in its own process: by default one, and for a
@@ -139,6 +141,14 @@ impl Opening {
         Ok(command)
     }
 
+    /// The commands of workers, one after the other. That there is a program to start is checked here,
+    /// where it is an error with a reason.
+    fn workers(&self, task: Task) -> Result<impl FnMut() -> Command + Send> {
+        self.worker(task)?;
+        let opening = self.clone();
+        Ok(move || opening.worker(task).unwrap_or_else(|_| Command::new("")))
+    }
+
     /// Opens it for a worker, which tells errors as text.
     fn backend(&self) -> unisono::Result<Arc<dyn Backend>> {
         self.open()
@@ -175,16 +185,32 @@ pub(crate) fn suite(
         let report = silently(|| run(&*backend, options, progress));
         return Ok(Ran { report, kernels: backend.counters().kernels });
     };
-    // Made once here, where a failure is an error with a reason.
-    opening.worker(Task::Cases)?;
-    let mut worker = || opening.worker(Task::Cases).unwrap_or_else(|_| Command::new(""));
+    let mut worker = opening.workers(Task::Cases)?;
     let run = run_isolated(options, isolation, &mut worker, progress)?;
+    Ok(Ran { report: run.report, kernels: run.kernels })
+}
+
+/// Runs the cases that `before` lacks, and returns the report of both runs.
+pub(crate) fn rest(
+    before: &DeviceReport,
+    opening: &Opening,
+    options: &Options,
+    isolation: &Isolation,
+    progress: &mut (dyn FnMut(&Progress<'_>) + Send),
+) -> Result<Ran> {
+    let mut worker = opening.workers(Task::Cases)?;
+    let run = resume(before, options, isolation, &mut worker, progress)?;
     Ok(Ran { report: run.report, kernels: run.kernels })
 }
 
 /// Runs the embedded model in a worker.
 pub(crate) fn embedded_model(opening: &Opening, isolation: &Isolation) -> model::Run {
-    in_worker(opening, Task::Model, isolation).unwrap_or_else(|e| model::Run::failed(format!("{e:#}")))
+    in_worker(opening, Task::Model, isolation).unwrap_or_else(|e| model::Run::failed(&e))
+}
+
+/// Whether an error says nothing about a device, because a limit of time was reached.
+pub(crate) fn is_inconclusive(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<IsolationError>().is_some_and(IsolationError::is_inconclusive)
 }
 
 /// The numeric fingerprint of a device, in a worker where there are limits for one.
@@ -201,6 +227,6 @@ fn numbers(backend: &dyn Backend) -> Result<Fingerprint, String> {
 }
 
 fn in_worker<T: DeserializeOwned>(opening: &Opening, task: Task, isolation: &Isolation) -> Result<T> {
-    let value = run_task(&Options::new(Level::Quick), isolation, opening.worker(task)?)?;
+    let value = run_task(&Options::new(Level::Quick), isolation, &mut opening.workers(task)?)?;
     serde_json::from_value(value).context("the worker's answer cannot be read")
 }

@@ -4,14 +4,15 @@
 use std::path::Path;
 use std::thread;
 
-use anyhow::{Context, Result};
-use indicatif::{MultiProgress, ProgressBar};
+use anyhow::{Context, Result, anyhow};
+use indicatif::MultiProgress;
 use unisono::DeviceSummary;
-use unisono_conformance::report::{DeviceReport, ProfileVerdict};
+use unisono_conformance::report::{DeviceReport, ProfileVerdict, Verdict};
 use unisono_conformance::{Isolation, Level, Options};
 
-use crate::check::{check_device, outcome, print_failures, unopened};
+use crate::check::{Unopened, check_device, outcome, print_failures, print_unfinished};
 use crate::isolate::{self, Opening};
+use crate::progress::{Progress, Unit};
 use crate::{Outcome, devices, model, output, profiles, reports};
 
 /// Where the report goes.
@@ -29,18 +30,18 @@ pub(crate) fn run() -> Result<Outcome> {
     devices::print_table(&all);
 
     let mut checked = Vec::new();
-    let mut failed_to_open = Vec::new();
+    let mut unopened = Vec::new();
     for result in check_all(all) {
         match result {
             Ok(result) => checked.push(result),
-            Err(line) => failed_to_open.push(line),
+            Err(device) => unopened.push(device),
         }
     }
 
     output::heading("Results");
     outln!("{}", table(&checked));
     checked.iter().for_each(|c| print_failures(&c.report));
-    for c in checked.iter().filter(|c| c.report.profiles.iter().any(|p| p.verdict == ProfileVerdict::Fail)) {
+    for c in checked.iter().filter(|c| c.report.profiles.iter().any(|p| p.verdict != ProfileVerdict::Pass)) {
         outln!("{}", c.device.id);
         profiles::print_verdicts(&c.report);
     }
@@ -48,33 +49,42 @@ pub(crate) fn run() -> Result<Outcome> {
         print_model_failures(c);
     }
     print_text(&checked);
-    failed_to_open.iter().for_each(|line| outln!("{} {line}", output::verdict(false)));
+    unopened.iter().for_each(|device| outln!("{device}"));
+    checked.iter().for_each(|c| print_unfinished(&c.report));
 
-    let all_opened = failed_to_open.is_empty();
+    let worst = unopened.iter().map(|device| device.verdict).max().unwrap_or(Verdict::Pass);
     let report = reports::assemble(&Options::new(Level::Quick), checked.into_iter().map(|c| c.report).collect());
     outln!();
     reports::write(&report, Path::new(REPORT)).context("the report could not be written")?;
-    Ok(if all_opened { outcome(&report) } else { Outcome::Failed })
+    Ok(outcome(&report, worst))
 }
 
 /// Checks all devices at the same time: most of the time goes into building kernels, which each
 /// driver does on one processor. A device that does not open is an `Err`; the others still run.
-fn check_all(devices: Vec<DeviceSummary>) -> Vec<Result<Checked, String>> {
+fn check_all(devices: Vec<DeviceSummary>) -> Vec<Result<Checked, Unopened>> {
     let bars = MultiProgress::new();
     let label = |d: &DeviceSummary| format!("{} {}", d.id, d.api);
-    let jobs: Vec<_> = devices.into_iter().map(|d| (bars.add(output::progress(&label(&d), false)), d)).collect();
+    let bar = |d: &DeviceSummary| Progress::new(&label(d), Unit::Cases, false).among(&bars);
+    let jobs: Vec<_> = devices.into_iter().map(|d| (bar(&d), d)).collect();
     thread::scope(|scope| {
-        let running: Vec<_> = jobs.into_iter().map(|(bar, device)| scope.spawn(move || check(device, &bar))).collect();
-        let crashed = || Err("the check of a device ended unexpectedly".to_owned());
-        running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| crashed())).collect()
+        let start = |(bar, device): (Progress, DeviceSummary)| {
+            let check = {
+                let device = device.clone();
+                move || check(device, &bar)
+            };
+            (device, scope.spawn(check))
+        };
+        let running: Vec<_> = jobs.into_iter().map(start).collect();
+        let crashed = |device| Err(Unopened::new(&device, &anyhow!("its check ended unexpectedly")));
+        running.into_iter().map(|(device, thread)| thread.join().unwrap_or_else(|_| crashed(device))).collect()
     })
 }
 
 /// The quick suite and the embedded model on one device.
-fn check(device: DeviceSummary, bar: &ProgressBar) -> Result<Checked, String> {
+fn check(device: DeviceSummary, bar: &Progress) -> Result<Checked, Unopened> {
     let (opening, isolation) = (Opening::new(&device), Isolation::new(Level::Quick));
     let ran = check_device(&opening, &Options::new(Level::Quick), Some(&isolation), bar);
-    let mut report = ran.map_err(|e| unopened(&device, &e))?.report;
+    let mut report = ran.map_err(|e| Unopened::new(&device, &e))?.report;
     bar.set_message("the embedded model");
     let model = isolate::embedded_model(&opening, &isolation);
     bar.finish_and_clear();
@@ -108,7 +118,7 @@ fn table(checked: &[Checked]) -> comfy_table::Table {
             let ratio = format!("{:.3}", c.model.ratio.0);
             (format!("{equal}/{total}"), ratio, format!("{:.0}", c.model.tokens_per_second))
         } else {
-            ("error".into(), "-".into(), "-".into())
+            (if c.model.unfinished { "not finished" } else { "error" }.into(), "-".into(), "-".into())
         };
         let profiles = c.report.profiles.iter().filter(|p| p.verdict == ProfileVerdict::Pass).count();
         table.add_row([
@@ -123,14 +133,15 @@ fn table(checked: &[Checked]) -> comfy_table::Table {
             speed,
             format!("{}/{}", profiles, c.report.profiles.len()),
             output::seconds(c.report.seconds),
-            output::verdict(c.report.passed()),
+            output::verdict_of(c.report.verdict()),
         ]);
     }
     table
 }
 
 fn print_model_failures(checked: &Checked) {
-    let start = format!("{} the embedded model on {}:", output::verdict(false), checked.device.id);
+    let verdict = if checked.model.unfinished { Verdict::NotFinished } else { Verdict::Fail };
+    let start = format!("{} the embedded model on {}:", output::verdict_of(verdict), checked.device.id);
     if let Some(e) = &checked.model.error {
         outln!("{start} {e}");
     }

@@ -1,8 +1,8 @@
 //! The `unisono` command: the front door for people. It parses arguments, calls the library
 //! crates and prints; everything it shows can be had from them as data.
 //!
-//! Exit codes: 0 all passed, 1 something failed, 2 bad usage, 3 device not found, 141 nobody reads what
-//! is printed.
+//! Exit codes: 0 all passed, 1 something failed, 2 bad usage, 3 device not found, 4 not finished: nothing
+//! failed, and something has no result yet; 141 nobody reads what is printed.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -31,8 +31,10 @@ mod ops;
 mod output;
 mod perplexity;
 mod profiles;
+mod progress;
 mod replay;
 mod reports;
+mod resume;
 mod sampling;
 mod soundness;
 mod tokenize;
@@ -42,13 +44,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use unisono_conformance::report::Verdict;
 
 /// Runs open transformer models on any device, and proves that every device computes the same.
 ///
 /// Without a subcommand: finds every device, checks its conformance quickly, runs the embedded
 /// model on each, compares, prints a table and writes a report to ./unisono-report.
 #[derive(Parser)]
-#[command(name = "unisono", version, max_term_width = 100)]
+#[command(name = "unisono", version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -101,8 +104,13 @@ enum Command {
     Worker(isolate::WorkerArguments),
 }
 
+/// Below the list of commands.
+const EXIT_CODES: &str = "Exit codes: 0 everything passed, 1 something failed, 2 bad usage, 3 device not found, \
+    4 not finished (nothing failed, and `unisono check --resume` runs the rest).";
+
 /// Arguments of `check`.
 #[derive(Args)]
+#[command(after_help = EXIT_CODES)]
 pub(crate) struct CheckArguments {
     /// Device to check: an id, a vendor, an API, part of a name, or `auto`. Repeatable; every
     /// device of the machine if absent.
@@ -129,6 +137,10 @@ pub(crate) struct CheckArguments {
     /// Write the report in every form (JSON, HTML, JUnit XML, CSV, Markdown, badge) to this directory.
     #[arg(long, value_name = "DIR")]
     pub(crate) report: Option<PathBuf>,
+    /// Run what a report (report.json, or its directory) says is not finished or did not run, on the
+    /// same devices with the same options, and complete the report: in --report, or where it is.
+    #[arg(long, value_name = "REPORT", conflicts_with_all = ["devices", "level", "cases", "profile", "expect", "seed", "kernel", "plant", "fingerprint", "onnx", "no_isolation"])]
+    pub(crate) resume: Option<PathBuf>,
     /// Plant this fault of `unisono mutants --list` into the device first.
     #[arg(long, value_name = "NAME")]
     pub(crate) plant: Option<String>,
@@ -249,7 +261,19 @@ impl From<Level> for unisono_conformance::Level {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Passed,
+    /// Nothing failed, and something has no result yet.
+    NotFinished,
     Failed,
+}
+
+impl From<Verdict> for Outcome {
+    fn from(verdict: Verdict) -> Outcome {
+        match verdict {
+            Verdict::Pass => Outcome::Passed,
+            Verdict::NotFinished => Outcome::NotFinished,
+            Verdict::Fail => Outcome::Failed,
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -261,6 +285,7 @@ fn main() -> ExitCode {
     let code = match run(arguments.command) {
         Ok(Outcome::Passed) => out::finish(0),
         Ok(Outcome::Failed) => out::finish(1),
+        Ok(Outcome::NotFinished) => out::finish(4),
         // What is wrong is said by `finish`, if anything.
         Err(error) if error.is::<out::Unread>() => out::finish(1),
         Err(error) => {
@@ -270,6 +295,7 @@ fn main() -> ExitCode {
             match kind {
                 Some(unisono::ErrorKind::DeviceNotFound) => 3,
                 _ if error.is::<output::Usage>() => 2,
+                _ if isolate::is_inconclusive(&error) => 4,
                 _ => 1,
             }
         }

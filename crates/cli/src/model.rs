@@ -6,6 +6,8 @@ use unisono::Device;
 use unisono_conformance::report::{ModelResult, Number};
 use unisono_models::{tiny_llama, verify};
 
+use crate::isolate;
+
 /// What the model did, or why it could not.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Run {
@@ -15,6 +17,9 @@ pub(crate) struct Run {
     pub(crate) tokens_per_second: f64,
     /// Why it did not run.
     pub(crate) error: Option<String>,
+    /// Whether that says nothing about the device, because a limit of time was reached.
+    #[serde(default)]
+    pub(crate) unfinished: bool,
 }
 
 /// One golden prompt.
@@ -32,7 +37,7 @@ pub(crate) struct Prompt {
 pub(crate) fn run(device: &Device) -> Run {
     let verification = match verify(device) {
         Ok(verification) => verification,
-        Err(e) => return Run::failed(e.to_string()),
+        Err(e) => return Run::failed(&e.into()),
     };
     let prompt = |p: &unisono_models::PromptResult| Prompt {
         prompt: p.prompt.clone(),
@@ -47,13 +52,20 @@ pub(crate) fn run(device: &Device) -> Run {
         ratio: Number(verification.max_err_over_bound),
         tokens_per_second: verification.decode_tokens_per_second,
         error: None,
+        unfinished: false,
     }
 }
 
 impl Run {
     /// A model that did not run.
-    pub(crate) fn failed(error: String) -> Run {
-        Run { prompts: Vec::new(), ratio: Number(f64::NAN), tokens_per_second: 0.0, error: Some(error) }
+    pub(crate) fn failed(error: &anyhow::Error) -> Run {
+        Run {
+            prompts: Vec::new(),
+            ratio: Number(f64::NAN),
+            tokens_per_second: 0.0,
+            error: Some(format!("{error:#}")),
+            unfinished: isolate::is_inconclusive(error),
+        }
     }
 
     pub(crate) fn passed(&self) -> bool {
@@ -69,6 +81,7 @@ impl Run {
             tokens_match: self.passed(),
             max_logit_ratio: ran.then_some(self.ratio),
             tokens_per_second: ran.then_some(self.tokens_per_second),
+            unfinished: self.error.clone().filter(|_| self.unfinished),
         }
     }
 }

@@ -8,6 +8,7 @@ use unisono_conformance::report::{OpTable, Report, device_title};
 use unisono_conformance::{Isolation, Options};
 
 use crate::isolate::Opening;
+use crate::progress::{Progress, Unit};
 use crate::{OpsArguments, Outcome, check, output, reports};
 
 pub(crate) fn run(arguments: &OpsArguments) -> Result<Outcome> {
@@ -22,15 +23,14 @@ pub(crate) fn run(arguments: &OpsArguments) -> Result<Outcome> {
     } else {
         print(&table);
     }
-    let passed = found.iter().all(Report::passed);
-    Ok(if passed { Outcome::Passed } else { Outcome::Failed })
+    Ok(found.iter().map(Report::verdict).max().unwrap_or_default().into())
 }
 
 fn measure(arguments: &OpsArguments) -> Result<Report> {
     let options = Options::new(arguments.level.into());
     let mut results = Vec::new();
     for summary in check::chosen(&arguments.devices)? {
-        let bar = output::progress(&format!("{} {}", summary.id, summary.api), false);
+        let bar = Progress::new(&format!("{} {}", summary.id, summary.api), Unit::Cases, false);
         let isolation = Isolation::new(options.level);
         let ran = check::check_device(&Opening::new(&summary), &options, Some(&isolation), &bar)?;
         results.push(ran.report);

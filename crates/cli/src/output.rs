@@ -1,12 +1,14 @@
 //! What output has in common: tables that fit a terminal, colours that `NO_COLOR` turns off,
-//! progress on standard error, and numbers in one form.
+//! and numbers in one form.
 
 use std::fmt;
 use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use console::{Style, style};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use unisono_conformance::report::Verdict;
+
+use crate::progress::{Progress, Unit};
 
 /// An error in how the program was called, with exit code 2.
 #[derive(Debug)]
@@ -43,35 +45,28 @@ pub(crate) fn verdict(passed: bool) -> String {
     colour.apply_to(word).to_string()
 }
 
+/// A verdict with its colour: `passed`, `not finished` or `FAILED`.
+pub(crate) fn verdict_of(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Pass => self::verdict(true),
+        Verdict::NotFinished => Style::new().yellow().bold().apply_to(verdict.words()).to_string(),
+        Verdict::Fail => self::verdict(false),
+    }
+}
+
 /// A section heading on standard output.
 pub(crate) fn heading(text: &str) {
     outln!("\n{}", style(text).bold());
 }
 
-/// A progress bar on standard error; silent where that is no terminal, or if asked for.
-pub(crate) fn progress(label: &str, hidden: bool) -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    if hidden {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
-    }
-    let template = "{prefix:24!} {bar:30.cyan} {pos:>5}/{len} {elapsed:>4} {wide_msg:.dim}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("━╸─"));
-    }
-    bar.set_prefix(label.to_owned());
-    bar
+/// Progress of something that the label names, on standard error; silent if asked for.
+pub(crate) fn progress(label: &str, hidden: bool) -> Progress {
+    Progress::new(label, Unit::Steps, hidden)
 }
 
-/// A bar of bytes on standard error; silent where that is no terminal.
-pub(crate) fn loading(name: &str) -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    if let Ok(style) =
-        ProgressStyle::with_template("{prefix:24!} {bar:30.cyan} {bytes:>10}/{total_bytes} {bytes_per_sec:.dim}")
-    {
-        bar.set_style(style.progress_chars("━╸─"));
-    }
-    bar.set_prefix(format!("loading {name}"));
-    bar
+/// Progress of bytes, on standard error.
+pub(crate) fn loading(name: &str) -> Progress {
+    Progress::new(&format!("loading {name}"), Unit::Bytes, false)
 }
 
 /// Seconds as `0.42 s`, `12.3 s` or `2 min 5 s`.

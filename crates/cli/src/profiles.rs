@@ -49,14 +49,20 @@ pub(crate) fn print_verdicts(report: &DeviceReport) {
     let passed: Vec<&str> =
         report.profiles.iter().filter(|p| p.verdict == ProfileVerdict::Pass).map(|p| p.name.as_str()).collect();
     outln!("    profiles passed: {}", if passed.is_empty() { "none".to_owned() } else { passed.join(", ") });
-    for p in report.profiles.iter().filter(|p| p.verdict == ProfileVerdict::Fail) {
-        outln!("    profile not passed: {}: {}", p.name, shortfall(p));
+    for p in report.profiles.iter().filter(|p| p.verdict != ProfileVerdict::Pass) {
+        let what = if p.verdict == ProfileVerdict::Fail { "not passed" } else { "not finished" };
+        outln!("    profile {what}: {}: {}", p.name, shortfall(p));
     }
 }
 
 /// `12 of 340 cases: 10 failed, 2 unsupported`.
 fn shortfall(p: &ProfileResult) -> String {
-    let counts = [(p.failed, "failed"), (p.unsupported, "unsupported"), (p.missing, "did not run")];
+    let counts = [
+        (p.failed, "failed"),
+        (p.unsupported, "unsupported"),
+        (p.missing, "did not run"),
+        (p.unfinished, "not finished"),
+    ];
     let counts: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     format!("{} of {} cases: {}", p.cases - p.passed, p.cases, counts.join(", "))
 }

@@ -55,7 +55,11 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<Outcome> {
     if found.passed() {
         outln!(
             "The report is consistent: the run {}. Where it was measured only running it again can tell: unisono replay {name}",
-            if found.verdict == Verdict::Pass { "passed" } else { "failed" }
+            match found.verdict {
+                Verdict::Pass => "passed",
+                Verdict::NotFinished => "is not finished",
+                Verdict::Fail => "failed",
+            }
         );
     }
     Ok(if found.passed() { Outcome::Passed } else { Outcome::Failed })

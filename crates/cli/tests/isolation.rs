@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{command, run};
-use unisono_conformance::report::{GroupOutcome, Report, Status};
+use common::{command, finish, run};
+use unisono_conformance::report::{CaseResult, GroupOutcome, Report, Status, Summary, Verdict};
 
 /// The report of a run, which is consistent however the run ended.
 fn report_in(directory: &Path) -> Report {
@@ -54,22 +54,130 @@ fn a_killed_worker_costs_one_case() {
     assert!(!report.passed());
 }
 
+/// Lines of progress that a run has written where standard error is no terminal.
+fn lines(err: &str) -> Vec<&str> {
+    err.lines().filter(|line| line.starts_with("cpu cpu: ")).collect()
+}
+
 #[test]
-fn the_time_of_a_group_is_limited() {
+fn a_group_that_is_out_of_time_is_not_finished_and_progress_is_shown() {
     let directory = tempfile::tempdir().unwrap();
     let place = directory.path().to_str().unwrap();
-    let long = ["check", "--device", "cpu", "--level", "full", "--case", "matmul/", "--quiet", "--group-timeout", "1"];
-    let (code, out, _) = run(&[&long[..], &["--report", place]].concat());
-    assert_eq!(code, 1, "{out}");
-    assert!(out.contains("was killed at the time limit of the group, 1 s"), "{out}");
+    let long = ["check", "--device", "cpu", "--level", "full", "--case", "matmul/", "--group-timeout", "3"];
+    let run = |extra: &[&str]| {
+        let mut check = command(&[&long[..], &["--report", place], extra].concat());
+        finish(check.env("UNISONO_PROGRESS", "0.25"), b"")
+    };
+    let (code, out, err) = run(&[]);
+    assert_eq!(code, 4, "{out}{err}");
+    assert!(out.contains("was killed at the time limit of the group, 3 s") && !out.contains("FAILED"), "{out}");
+    assert!(out.contains("not finished: ") && out.contains("unisono check --resume REPORT"), "{out}");
+    let shown = lines(&err);
+    assert!(shown.len() >= 3, "a line each quarter of a second: {err}");
+    let last = shown.last().unwrap();
+    assert!([" of ", " cases, ", " kernels built, ", " so far"].iter().all(|part| last.contains(part)), "{last}");
+
     let report = report_in(directory.path());
     let device = &report.devices[0];
-    assert_eq!(device.groups[0].outcome, GroupOutcome::TimedOut { limit_seconds: 1.0, stalled: false });
-    assert!(device.summary.not_run > 0);
+    assert_eq!(device.groups[0].outcome, GroupOutcome::TimedOut { limit_seconds: 3.0, stalled: false });
+    assert!(device.summary.not_finished > 0 && report.verdict() == Verdict::NotFinished);
+    let json = directory.path().join("report.json");
+    let (code, out, _) = self::run(&["ops", "--from", json.to_str().unwrap()]);
+    assert!(code == 4 && out.contains("not_finished"), "{out}");
+
+    let (code, out, err) = run(&["--quiet"]);
+    assert!(code == 4 && lines(&err).is_empty(), "{out}{err}");
     for bad in ["0", "1.5", "soon"] {
-        let (code, _, err) = run(&["check", "--device", "cpu", "--group-timeout", bad]);
+        let (code, _, err) = self::run(&["check", "--device", "cpu", "--group-timeout", bad]);
         assert!(code == 2 && err.contains("--group-timeout"), "{bad}: {err}");
     }
+}
+
+/// A report whose run a limit has ended, made from one of a whole run.
+fn interrupted(report: &Report, family: &str) -> Report {
+    let mut report = report.clone();
+    let device = &mut report.devices[0];
+    let mut seen = std::collections::HashSet::new();
+    device.results.retain_mut(|r| {
+        if r.family != family {
+            return true;
+        }
+        let kernel = format!(" --kernel {}", r.kernel);
+        *r = CaseResult {
+            kernel: String::new(),
+            selected: true,
+            status: Status::NotFinished,
+            detail: "the worker was stopped at the time limit of the run".into(),
+            ratio: None,
+            worst: None,
+            input_hash: String::new(),
+            output_hash: String::new(),
+            seconds: 0.0,
+            kernels: 1,
+            reproduce: r.reproduce.replace(&kernel, ""),
+            ..r.clone()
+        };
+        seen.insert(r.id.clone())
+    });
+    device.summary = Summary::of(&device.results);
+    let last = device.groups.last_mut().unwrap();
+    (last.outcome, last.detail) = (GroupOutcome::Stopped, "the time limit of the run was reached".into());
+    report
+}
+
+#[test]
+fn a_report_is_completed() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().to_str().unwrap();
+    let few = ["check", "--device", "cpu", "--case", "argmax/", "--case", "neg/", "--seed", "5", "--quiet"];
+    assert_eq!(run(&[&few[..], &["--report", place]].concat()).0, 0);
+    let whole = report_in(directory.path());
+    let file = directory.path().join("report.json");
+    let interrupted = interrupted(&whole, "neg");
+    std::fs::write(&file, interrupted.to_json().unwrap()).unwrap();
+    assert_eq!(report_in(directory.path()).verdict(), Verdict::NotFinished, "it is consistent");
+    let (code, out, _) = run(&["verify", file.to_str().unwrap()]);
+    assert!(code == 0 && out.contains("the run is not finished"), "{out}");
+    let (code, out, _) = run(&["diff", file.to_str().unwrap(), file.to_str().unwrap()]);
+    assert!(code == 4 && out.contains("not finished"), "{out}");
+
+    // Another program, another list, another driver: half of a report is no report.
+    type Change = fn(&mut Report);
+    let changes: [(Change, &str); 5] = [
+        (|r| r.version = "9.9.9".into(), "its version is 9.9.9"),
+        (|r| r.commit = Some("0123456789ab".into()), "its commit is 0123456789ab"),
+        (|r| r.case_list_hash = "0123456789abcdef".into(), "its list of cases is 0123456789abcdef"),
+        (|r| r.devices[0].device.driver = "driver of before".into(), "the driver of cpu was 'driver of before'"),
+        (|r| r.devices[0].device.id = "wgpu:77".into(), "this machine has no wgpu:77"),
+    ];
+    let other = directory.path().join("other.json");
+    for (change, words) in changes {
+        let mut report = interrupted.clone();
+        change(&mut report);
+        std::fs::write(&other, report.to_json().unwrap()).unwrap();
+        let (code, out, err) = run(&["check", "--resume", other.to_str().unwrap()]);
+        assert!(code == 2 && err.contains(words) && err.contains("other.json"), "{words}: {out}{err}");
+    }
+    let mut report = interrupted.clone();
+    report.devices[0].device.max_buffer_bytes -= 1;
+    std::fs::write(&other, report.to_json().unwrap()).unwrap();
+    let (code, out, err) = run(&["check", "--resume", other.to_str().unwrap()]);
+    assert!(code == 1 && err.contains("is not the device of the report: max_buffer_bytes: "), "{out}{err}");
+    assert_eq!(run(&["check", "--resume", place, "--level", "full"]).0, 2, "the options are those of the report");
+    assert_eq!(run(&["check", "--resume", "no/such/report"]).0, 2);
+
+    let (code, out, err) = run(&["check", "--resume", place]);
+    assert!(code == 0 && out.contains("passed cpu ("), "{out}{err}");
+    let completed = report_in(directory.path());
+    let results = |report: &Report| {
+        let mut results = report.devices[0].results.clone();
+        results.iter_mut().for_each(|r| r.seconds = 0.0);
+        results
+    };
+    assert_eq!(results(&completed), results(&whole));
+    assert!(completed.passed() && completed.devices[0].seconds > whole.devices[0].seconds);
+    let (code, out, _) = run(&["check", "--resume", file.to_str().unwrap()]);
+    assert!(code == 0 && out.contains("every case of the report has run"), "{out}");
 }
 
 #[test]

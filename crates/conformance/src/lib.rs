@@ -49,13 +49,13 @@ pub use expect::{ExpectationError, Expectations};
 pub use fingerprint::{Fingerprint, Trait};
 pub use glob::glob_matches;
 #[cfg(not(target_family = "wasm"))]
-pub use isolate::{IsolatedRun, Isolation, IsolationError, run_isolated, run_task, serve, serve_task};
+pub use isolate::{IsolatedRun, Isolation, IsolationError, resume, run_isolated, run_task, serve, serve_task};
 pub use oracle::{evaluate, evaluate_in_modes};
 pub use profiles::{Profile, judge, list_hash, profile, profiles};
 pub use report::{
     CaseResult, DeviceFacts, DeviceReport, ExpectationEntry, ExpectationKind, ExpectationResult, ExpectedResult,
     GroupOutcome, GroupResult, Host, ModelResult, Number, ProfileResult, ProfileVerdict, Report, Status, Summary,
-    Worst, html,
+    Verdict, Worst, html,
 };
 pub use runner::{DECOMPOSITION, Kernels, Observation, Options, Progress, case_ids, case_list_hash, run_async};
 #[cfg(not(target_family = "wasm"))]

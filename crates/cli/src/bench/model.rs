@@ -132,6 +132,9 @@ fn measure(device: &Device, source: &Source, arguments: &ModelBenchArguments) ->
     let vocab = model.config().vocab_size as u64;
     let prompt: Vec<u32> = (0..arguments.prompt as u64).map(|i| (i * 7919 % vocab) as u32).collect();
 
+    let bar = output::progress(&format!("{} on {}", source.name(), device.info().id), arguments.json);
+    bar.set_length(arguments.runs as u64);
+    bar.set_message("the first prompt");
     let mut session = model.session()?;
     let start = Instant::now();
     let mut token = session.prefill_token(&prompt)?;
@@ -149,8 +152,12 @@ fn measure(device: &Device, source: &Source, arguments: &ModelBenchArguments) ->
         let start = Instant::now();
         let token = session.prefill_token(&prompt)?;
         prompts.push(start.elapsed().as_secs_f64());
+        bar.set_message("decode");
         decode.run(&mut session, token, arguments.decode, &mut steps)?;
+        bar.inc(1);
+        bar.set_message("prompt");
     }
+    bar.finish_and_clear();
     let after = device.counters();
     let info = device.info();
     let first_token_seconds = median(&prompts).context("no prompt ran")?;

@@ -33,12 +33,7 @@ impl Expectations {
 ///
 /// The index of an entry that is not about this device, and why.
 pub(crate) fn apply_again(report: &DeviceReport) -> Result<DeviceReport, (usize, String)> {
-    let mut again = report.clone();
-    for result in &mut again.results {
-        if let Some(expected) = result.expectation.take() {
-            result.status = expected.actual;
-        }
-    }
+    let mut again = without(report);
     let before: Vec<Status> = again.results.iter().map(|r| r.status).collect();
     for (i, expectation) in again.expectations.iter_mut().enumerate() {
         let entry = &expectation.entry;
@@ -49,6 +44,17 @@ pub(crate) fn apply_again(report: &DeviceReport) -> Result<DeviceReport, (usize,
         *expectation = judge(entry, &before, &mut again.results, expectation.expired);
     }
     Ok(again)
+}
+
+/// The report with the statuses that its results have by themselves.
+pub(crate) fn without(report: &DeviceReport) -> DeviceReport {
+    let mut report = report.clone();
+    for result in &mut report.results {
+        if let Some(expected) = result.expectation.take() {
+            result.status = expected.actual;
+        }
+    }
+    report
 }
 
 /// What becomes of one entry, given the statuses that the results have by themselves.

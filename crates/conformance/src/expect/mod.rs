@@ -12,7 +12,7 @@ mod file;
 
 use std::fmt;
 
-pub(crate) use apply::apply_again;
+pub(crate) use apply::{apply_again, without};
 
 use crate::report::ExpectationEntry;
 use device::Selector;

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::protocol::Message;
+use super::pulse::Pulse;
 
 /// How often a worker is looked at that says nothing.
 const TICK: Duration = Duration::from_millis(50);
@@ -27,8 +28,12 @@ const LONGEST_LINE: u64 = 64 << 20;
 
 /// When a worker has had its time.
 pub(super) struct Limits {
-    pub(super) deadline: Instant,
+    /// By the clock on the wall, where somebody asked for that.
+    pub(super) deadline: Option<Instant>,
+    /// Time of its own without progress, as [`Pulse`] counts it.
     pub(super) stall: Duration,
+    /// Time without any message.
+    pub(super) silence: Duration,
 }
 
 /// How a worker ended.
@@ -41,8 +46,10 @@ pub(super) struct Ended {
 pub(super) enum How {
     NotSpawned(io::Error),
     Exited(ExitStatus),
+    /// Killed: it made no progress, with what it did instead.
+    Stalled(String),
     /// Killed: it said nothing for too long.
-    Stalled,
+    Silent,
     /// Killed at the deadline.
     Late,
     /// Killed because the listener wanted no more of it.
@@ -94,8 +101,8 @@ fn listen_until_end(
     limits: &Limits,
     listen: &mut dyn FnMut(Message) -> ControlFlow<()>,
 ) -> How {
-    let mut alive = Instant::now();
-    let mut open = true;
+    let (mut pulse, mut silent) = (Pulse::default(), Duration::ZERO);
+    let (mut open, mut looked) = (true, Instant::now());
     loop {
         let tick = if open {
             messages.recv_timeout(TICK)
@@ -105,7 +112,11 @@ fn listen_until_end(
         };
         match tick {
             Ok(message) => {
-                alive = Instant::now();
+                silent = Duration::ZERO;
+                match &message {
+                    Message::Alive(alive) => pulse.beat(alive),
+                    _ => pulse.progress(),
+                }
                 if listen(message).is_break() {
                     return How::Dismissed;
                 }
@@ -117,12 +128,17 @@ fn listen_until_end(
                 }
             }
         }
-        let now = Instant::now();
-        if now >= limits.deadline {
+        if limits.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return How::Late;
         }
-        if now >= alive + limits.stall {
-            return How::Stalled;
+        if pulse.stalled() >= limits.stall {
+            return How::Stalled(pulse.evidence());
+        }
+        // While the supervisor itself was stopped, the worker may have been as well.
+        silent += looked.elapsed().min(4 * TICK);
+        looked = Instant::now();
+        if silent >= limits.silence {
+            return How::Silent;
         }
     }
 }

@@ -23,6 +23,26 @@ pub struct Job {
     pub cases: Vec<String>,
 }
 
+/// What a worker's heartbeat tells, all of it since the process started.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Alive {
+    /// By a clock that never goes back.
+    pub seconds: f64,
+    /// Processor time of all threads, of user and system.
+    pub cpu_seconds: f64,
+    /// Time in which threads could have run and no processor was free, summed over them; none where
+    /// that is not known.
+    #[serde(default)]
+    pub waited_seconds: Option<f64>,
+    /// Kernels that the device has built.
+    pub kernels: u64,
+    /// Any number that is another one after each step of the work.
+    pub steps: u64,
+    /// The kernel that is being built or run.
+    #[serde(default)]
+    pub doing: String,
+}
+
 /// What a worker says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -58,6 +78,8 @@ pub enum Message {
         /// Whether the device was lost (else a time limit was reached).
         lost: bool,
     },
+    /// Once a second, at any time: the process lives. [`serve`](super::serve) sends it by itself.
+    Alive(Alive),
     /// What a task has brought.
     Payload {
         /// Whatever supervisor and worker agree on.

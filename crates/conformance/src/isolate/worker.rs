@@ -7,6 +7,7 @@ use std::thread;
 use unisono_core::Backend;
 use web_time::Instant;
 
+use super::beat::Beat;
 use super::protocol::{Job, Message, PROTOCOL};
 use crate::report::{DeviceFacts, Status};
 use crate::runner::{lost, select};
@@ -20,7 +21,9 @@ use crate::runner::{lost, select};
 /// the supervisor.
 pub fn serve(open: impl FnOnce() -> unisono_core::Result<Arc<dyn Backend>>) -> io::Result<()> {
     let job = receive()?;
+    let beat = Beat::start();
     let Some(backend) = greet(open)? else { return Ok(()) };
+    beat.watch(&backend);
     let start = Instant::now();
     let mut items = select(&job.options);
     let wanted: std::collections::HashSet<&str> = job.cases.iter().map(String::as_str).collect();
@@ -53,7 +56,9 @@ pub fn serve_task(
     task: impl FnOnce(&Arc<dyn Backend>) -> serde_json::Value,
 ) -> io::Result<()> {
     receive()?;
+    let beat = Beat::start();
     let Some(backend) = greet(open)? else { return Ok(()) };
+    beat.watch(&backend);
     say(&Message::Payload { value: task(&backend) })?;
     say(&Message::End { kernels: backend.counters().kernels })
 }
@@ -85,7 +90,7 @@ fn greet(open: impl FnOnce() -> unisono_core::Result<Arc<dyn Backend>>) -> io::R
     }
 }
 
-fn say(message: &Message) -> io::Result<()> {
+pub(super) fn say(message: &Message) -> io::Result<()> {
     let text = serde_json::to_string(message)?;
     let mut out = io::stdout().lock();
     writeln!(out, "\n{text}")?;

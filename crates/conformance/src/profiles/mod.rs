@@ -85,16 +85,21 @@ pub fn judge(name: &str, ids: &[String], results: &[CaseResult]) -> ProfileResul
     for result in results {
         by_id.entry(&result.id).or_default().push(result);
     }
-    let (mut passed, mut failed, mut unsupported, mut missing) = (0, 0, 0, 0);
+    let (mut passed, mut failed, mut unsupported, mut missing, mut unfinished) = (0, 0, 0, 0, 0);
     for id in ids {
         *match of_case(by_id.get(id.as_str()).map_or(&[], Vec::as_slice)) {
             Fulfilled::Passed => &mut passed,
             Fulfilled::Failed => &mut failed,
             Fulfilled::Unsupported => &mut unsupported,
             Fulfilled::Missing => &mut missing,
+            Fulfilled::Unfinished => &mut unfinished,
         } += 1;
     }
-    let fulfilled = passed == ids.len() && !ids.is_empty();
+    let verdict = match () {
+        () if ids.is_empty() || failed + unsupported + missing > 0 => ProfileVerdict::Fail,
+        () if unfinished > 0 => ProfileVerdict::NotFinished,
+        () => ProfileVerdict::Pass,
+    };
     ProfileResult {
         name: name.to_string(),
         list_hash: list_hash(ids),
@@ -103,7 +108,8 @@ pub fn judge(name: &str, ids: &[String], results: &[CaseResult]) -> ProfileResul
         failed,
         unsupported,
         missing,
-        verdict: if fulfilled { ProfileVerdict::Pass } else { ProfileVerdict::Fail },
+        unfinished,
+        verdict,
     }
 }
 
@@ -112,24 +118,27 @@ enum Fulfilled {
     Failed,
     Unsupported,
     Missing,
+    Unfinished,
 }
 
 /// The results of one case, one per kernel. The decomposition of a composite into primitives that
 /// the device declines is no candidate, so only the selected kernel can be missing.
 fn of_case(results: &[&CaseResult]) -> Fulfilled {
     let mut selected_passed = false;
-    let mut declined = false;
+    let (mut declined, mut unfinished) = (false, false);
     for result in results {
         match result.status {
             // A pass against an expectation is a pass all the same; it fails the run, not the device.
             Status::Pass | Status::Warn | Status::UnexpectedPass => selected_passed |= result.selected,
             Status::Unsupported => declined |= result.selected,
+            Status::NotFinished => unfinished = true,
             Status::NotRun => return Fulfilled::Missing,
             Status::Info | Status::ExpectedFail | Status::Fail | Status::Error => return Fulfilled::Failed,
         }
     }
     match (selected_passed, declined) {
         (_, true) => Fulfilled::Unsupported,
+        _ if unfinished => Fulfilled::Unfinished,
         (true, false) => Fulfilled::Passed,
         (false, false) => Fulfilled::Missing,
     }

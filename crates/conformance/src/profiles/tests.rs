@@ -102,6 +102,10 @@ fn a_profile_passes_only_when_every_case_passes_on_every_kernel() {
     let a = || vec![result("a", "k1", true, Status::Pass), result("a", "k2", false, Status::Warn)];
     let with = |b: Vec<CaseResult>| judge("p", &ids, &a().into_iter().chain(b).collect::<Vec<_>>());
     let counts = |p: &ProfileResult| (p.passed, p.failed, p.unsupported, p.missing);
+    let open = with(vec![result("b", "k1", true, Status::NotFinished)]);
+    assert_eq!((open.verdict, counts(&open), open.unfinished), (ProfileVerdict::NotFinished, (1, 0, 0, 0), 1));
+    let failed = judge("p", &ids, &[result("a", "k", true, Status::Fail), result("b", "k", true, Status::NotFinished)]);
+    assert_eq!((failed.verdict, failed.unfinished), (ProfileVerdict::Fail, 1), "what failed stays failed");
     let b = |status| result("b", "k1", true, status);
 
     let passed = with(vec![b(Status::Pass)]);

@@ -3,13 +3,14 @@
 
 use serde_json::{Value, json};
 
-use super::{DeviceReport, Report};
+use super::{DeviceReport, Report, Verdict};
 
 /// The badge of `report`. Green only where whole levels passed; a run of selected cases or kernels
-/// is grey whatever it shows, and anything that failed is red.
+/// is grey whatever it shows, anything that failed is red, and what is not finished is yellow.
 pub fn badge(report: &Report) -> Value {
     let partial = report.is_partial();
-    let failed = report.devices.iter().filter(|d| !d.passed()).count();
+    let count = |verdict| report.devices.iter().filter(|d| d.verdict() == verdict).count();
+    let (failed, unfinished) = (count(Verdict::Fail), count(Verdict::NotFinished));
     let names: Vec<String> = report.devices.iter().map(title).collect();
     let on = match names.as_slice() {
         [] => "no device".to_string(),
@@ -18,6 +19,8 @@ pub fn badge(report: &Report) -> Value {
     };
     let (message, colour) = match failed {
         0 if report.devices.is_empty() => (format!("nothing ran on {on}"), "lightgrey"),
+        0 if unfinished == names.len() => (format!("not finished on {on}"), "yellow"),
+        0 if unfinished > 0 => (format!("not finished on {unfinished} of {on}"), "yellow"),
         0 if partial => (format!("selected cases passed on {on}"), "lightgrey"),
         0 => (format!("passed on {on}"), "brightgreen"),
         n if n == names.len() => (format!("failed on {on}"), "red"),

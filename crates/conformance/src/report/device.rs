@@ -1,12 +1,12 @@
 //! The part of a report that is about one device: its facts, its results, and the counts over
 //! them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use unisono_core::DeviceInfo;
 
-use super::{CaseResult, ExpectationResult, GroupResult, Number, ProfileResult, Status};
+use super::{CaseResult, ExpectationResult, GroupResult, Number, ProfileResult, Status, Verdict};
 
 /// What one device has shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,10 +60,42 @@ impl DeviceReport {
     /// Whether something ran, no counted case failed but those that were expected to, every model
     /// agrees with its goldens, and no worker ended early for a reason that no case explains.
     pub fn passed(&self) -> bool {
-        let models_agree = self.models.iter().all(|m| m.tokens_match);
+        self.verdict() == Verdict::Pass
+    }
+
+    /// [Passed](Self::passed), failed, or, where nothing failed, that something is not finished.
+    pub fn verdict(&self) -> Verdict {
         // A worker that ended early with a case has made that case an error.
-        let explained = |g: &GroupResult| g.outcome.is_completed() || !g.during.is_empty();
-        self.summary.passed() && models_agree && self.groups.iter().all(explained)
+        let explained =
+            |g: &GroupResult| g.outcome.is_completed() || g.outcome.is_inconclusive() || !g.during.is_empty();
+        let models_agree = self.models.iter().all(|m| m.tokens_match || m.unfinished.is_some());
+        let failed = self.summary.failures() > 0 || !models_agree || !self.groups.iter().all(explained);
+        let unfinished = self.summary.not_finished > 0 || self.models.iter().any(|m| m.unfinished.is_some());
+        match (failed, unfinished) {
+            (true, _) => Verdict::Fail,
+            (false, true) => Verdict::NotFinished,
+            (false, false) if self.summary.passed() => Verdict::Pass,
+            (false, false) => Verdict::Fail,
+        }
+    }
+
+    /// Whether every case and every model ran to an end, good or bad.
+    pub fn is_complete(&self) -> bool {
+        let open = |r: &CaseResult| {
+            let status = r.expectation.as_ref().map_or(r.status, |expectation| expectation.actual);
+            matches!(status, Status::NotRun | Status::NotFinished)
+        };
+        !self.results.iter().any(open) && self.models.iter().all(|m| m.unfinished.is_none())
+    }
+
+    /// What is not finished, as `12 of 1090 cases` or `12 of 1090 cases and the model tiny-llama`.
+    pub fn unfinished(&self) -> Option<String> {
+        let open = self.results.iter().filter(|r| r.status == Status::NotFinished);
+        let ids: BTreeSet<&str> = open.map(|r| r.id.as_str()).collect();
+        let cases = (!ids.is_empty()).then(|| format!("{} of {} cases", ids.len(), self.summary.cases));
+        let open = self.models.iter().filter(|m| m.unfinished.is_some());
+        let parts: Vec<String> = cases.into_iter().chain(open.map(|m| format!("the model {}", m.model))).collect();
+        (!parts.is_empty()).then(|| parts.join(" and "))
     }
 
     /// The results that make the run fail.
@@ -88,6 +120,9 @@ pub struct Summary {
     /// [`Status::ExpectedFail`].
     #[serde(default)]
     pub expected_fail: usize,
+    /// [`Status::NotFinished`].
+    #[serde(default)]
+    pub not_finished: usize,
     /// [`Status::NotRun`].
     pub not_run: usize,
     /// [`Status::UnexpectedPass`].
@@ -120,6 +155,7 @@ impl Summary {
             Status::Info => self.info,
             Status::Unsupported => self.unsupported,
             Status::ExpectedFail => self.expected_fail,
+            Status::NotFinished => self.not_finished,
             Status::NotRun => self.not_run,
             Status::UnexpectedPass => self.unexpected_pass,
             Status::Fail => self.fail,
@@ -134,6 +170,7 @@ impl Summary {
             Status::Info => &mut self.info,
             Status::Unsupported => &mut self.unsupported,
             Status::ExpectedFail => &mut self.expected_fail,
+            Status::NotFinished => &mut self.not_finished,
             Status::NotRun => &mut self.not_run,
             Status::UnexpectedPass => &mut self.unexpected_pass,
             Status::Fail => &mut self.fail,
@@ -141,9 +178,9 @@ impl Summary {
         }
     }
 
-    /// Whether something ran and nothing failed that was not expected to.
+    /// Whether something ran, everything is finished and nothing failed that was not expected to.
     pub fn passed(&self) -> bool {
-        self.pass + self.warn + self.expected_fail > 0 && self.failures() == 0
+        self.pass + self.warn + self.expected_fail > 0 && self.failures() == 0 && self.not_finished == 0
     }
 
     /// The results whose status makes a run fail.
@@ -222,6 +259,24 @@ impl DeviceFacts {
             properties: info.properties.clone(),
         }
     }
+
+    /// What tells `other` from this device, as `driver_version: "535.1" is now "535.2"`. How much memory
+    /// there is does not.
+    pub fn differences(&self, other: &DeviceFacts) -> Vec<String> {
+        let fields = |facts: &DeviceFacts| {
+            let facts = DeviceFacts { memory: None, ..facts.clone() };
+            match serde_json::to_value(facts) {
+                Ok(serde_json::Value::Object(fields)) => fields,
+                _ => serde_json::Map::new(),
+            }
+        };
+        let (this, other) = (fields(self), fields(other));
+        let differs = |(name, value): (&String, &serde_json::Value)| match other.get(name) {
+            Some(now) if now == value => None,
+            now => Some(format!("{name}: {value} is now {}", now.unwrap_or(&serde_json::Value::Null))),
+        };
+        this.iter().filter_map(differs).collect()
+    }
 }
 
 /// One model, run end to end and compared with its golden tokens.
@@ -237,4 +292,7 @@ pub struct ModelResult {
     pub max_logit_ratio: Option<Number>,
     /// Generated tokens per second, where timed.
     pub tokens_per_second: Option<f64>,
+    /// Why it is not finished, where a limit of time ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<String>,
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 
-use super::{CaseResult, DeviceReport, Report, ReportError, Status};
+use super::{CaseResult, DeviceReport, Report, ReportError, Status, Verdict};
 
 /// How to compare.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,12 +41,24 @@ pub struct Difference {
     pub added_devices: Vec<String>,
     /// How many changes are regressions, missing devices included.
     pub regressions: usize,
+    /// Results that are not finished in the second report, whatever they were in the first.
+    pub unfinished: usize,
 }
 
 impl Difference {
     /// Whether nothing became worse.
     pub fn passed(&self) -> bool {
-        self.regressions == 0
+        self.verdict() == Verdict::Pass
+    }
+
+    /// Whether something became worse, or, where nothing did, whether all of the second report is there
+    /// to tell.
+    pub fn verdict(&self) -> Verdict {
+        match (self.regressions, self.unfinished) {
+            (1.., _) => Verdict::Fail,
+            (0, 1..) => Verdict::NotFinished,
+            (0, 0) => Verdict::Pass,
+        }
     }
 }
 
@@ -74,6 +86,8 @@ pub struct DeviceDifference {
     pub compared: usize,
     /// Results that are the same in status and bits.
     pub identical: usize,
+    /// Results of the second report that are not finished.
+    pub unfinished: usize,
     /// What changed, in the order of [`ChangeKind`] and of the first report.
     pub changes: Vec<Change>,
 }
@@ -94,6 +108,8 @@ pub enum ChangeKind {
     Fixed,
     /// Another status, for the better or a failure of another kind.
     OtherStatus,
+    /// It is not finished in the second report, which says nothing of it.
+    NotFinished,
     /// Error/bound shrank by more than the factor.
     LessError,
     /// Another kernel is chosen.
@@ -108,13 +124,14 @@ pub enum ChangeKind {
 
 impl ChangeKind {
     /// Every kind, in the order of reports.
-    pub const ALL: [ChangeKind; 11] = [
+    pub const ALL: [ChangeKind; 12] = [
         ChangeKind::NewFailure,
         ChangeKind::Missing,
         ChangeKind::Worse,
         ChangeKind::Drift,
         ChangeKind::Fixed,
         ChangeKind::OtherStatus,
+        ChangeKind::NotFinished,
         ChangeKind::LessError,
         ChangeKind::OtherKernel,
         ChangeKind::Added,
@@ -131,6 +148,7 @@ impl ChangeKind {
             ChangeKind::Drift => "error drift",
             ChangeKind::Fixed => "fixed",
             ChangeKind::OtherStatus => "other status",
+            ChangeKind::NotFinished => "not finished",
             ChangeKind::LessError => "less error",
             ChangeKind::OtherKernel => "other kernel",
             ChangeKind::Added => "added",
@@ -198,6 +216,7 @@ pub fn diff(before: &Report, after: &Report, options: &DiffOptions) -> Result<Di
     }
     found.devices = pairs.into_iter().map(|(a, b)| devices(&before.devices[a], &after.devices[b], options)).collect();
     let changes = found.devices.iter().flat_map(|d| &d.changes);
+    found.unfinished = found.devices.iter().map(|d| d.unfinished).sum();
     found.regressions = changes.filter(|c| c.regression).count() + found.missing_devices.len();
     Ok(found)
 }
@@ -245,6 +264,9 @@ fn devices(a: &DeviceReport, b: &DeviceReport, options: &DiffOptions) -> DeviceD
     let chosen: HashMap<&str, &CaseResult> =
         b.results.iter().filter(|r| r.selected).map(|r| (r.id.as_str(), r)).collect();
     let known: HashSet<(&str, &str)> = a.results.iter().map(|r| (r.id.as_str(), r.kernel.as_str())).collect();
+    // A case that is not finished has one result without a kernel in place of all that it had.
+    let open = b.results.iter().filter(|r| r.status == Status::NotFinished);
+    let open: HashSet<&str> = open.map(|r| r.id.as_str()).collect();
     let mut matched: HashSet<(&str, &str)> = HashSet::new();
     for old in &a.results {
         let same = by_kernel.get(&(old.id.as_str(), old.kernel.as_str())).copied();
@@ -257,6 +279,7 @@ fn devices(a: &DeviceReport, b: &DeviceReport, options: &DiffOptions) -> DeviceD
                 matched.insert((&new.id, &new.kernel));
                 compare(old, new, options, &mut found);
             }
+            None if open.contains(old.id.as_str()) => {}
             None => found.push(ChangeKind::Missing, old, old.status.name(), "", &old.detail),
         }
     }
@@ -264,6 +287,7 @@ fn devices(a: &DeviceReport, b: &DeviceReport, options: &DiffOptions) -> DeviceD
         let kind = if new.status.is_failure() { ChangeKind::NewFailure } else { ChangeKind::Added };
         found.push(kind, new, "", new.status.name(), &new.detail);
     }
+    found.unfinished = b.results.iter().filter(|r| r.status == Status::NotFinished).count();
     slower(a, b, options, &mut found);
     found.changes.sort_by_key(|change| change.kind);
     found
@@ -291,18 +315,20 @@ fn rank(status: Status) -> usize {
         Status::Warn => 2,
         Status::ExpectedFail => 3,
         Status::Unsupported => 4,
-        Status::UnexpectedPass | Status::NotRun | Status::Fail | Status::Error => 5,
+        Status::NotFinished => 5,
+        Status::UnexpectedPass | Status::NotRun | Status::Fail | Status::Error => 6,
     }
 }
 
 fn compare(old: &CaseResult, new: &CaseResult, options: &DiffOptions, found: &mut DeviceDifference) {
     found.compared += 1;
     let changes = found.changes.len();
-    if old.kernel != new.kernel {
+    if old.kernel != new.kernel && new.status != Status::NotFinished {
         found.push(ChangeKind::OtherKernel, new, &old.kernel, &new.kernel, "");
     }
     if old.status != new.status {
         let kind = match (old.status.is_failure(), new.status.is_failure()) {
+            _ if new.status == Status::NotFinished => ChangeKind::NotFinished,
             (false, true) => ChangeKind::NewFailure,
             (true, false) => ChangeKind::Fixed,
             (false, false) if rank(new.status) > rank(old.status) => ChangeKind::Worse,

@@ -14,6 +14,10 @@ pub struct GroupResult {
     pub cases: usize,
     /// How many workers it took: one, and one more after each that ended early.
     pub workers: usize,
+    /// Whether it ran again with nothing beside it, because its first worker made no progress or was
+    /// killed from outside.
+    #[serde(default)]
+    pub alone: bool,
     /// Seconds that it took, the start of the workers included.
     pub seconds: f64,
     /// How the first worker that did not complete ended, or that all went well.
@@ -44,9 +48,18 @@ pub enum GroupOutcome {
     TimedOut {
         /// The limit that it reached, in seconds.
         limit_seconds: f64,
-        /// Whether that is the limit for a sign of life (else the one for the whole group).
+        /// Whether that is the limit for time of its own without progress (else the one that somebody
+        /// gave the whole group, which proves nothing).
         stalled: bool,
     },
+    /// It was killed because it said nothing at all, not even that it lives. That proves nothing: it
+    /// may have been stopped.
+    Silent {
+        /// The limit that it reached, in seconds.
+        limit_seconds: f64,
+    },
+    /// The time limit of the run ended it.
+    Stopped,
     /// The worker said that its device was lost.
     Lost,
     /// The worker ended as if all were well, but results are missing.
@@ -59,6 +72,14 @@ impl GroupOutcome {
     /// Whether every case has its result.
     pub fn is_completed(self) -> bool {
         self == GroupOutcome::Completed
+    }
+
+    /// Whether this says nothing about the device: cases that have no result are not finished.
+    pub fn is_inconclusive(self) -> bool {
+        matches!(
+            self,
+            GroupOutcome::TimedOut { stalled: false, .. } | GroupOutcome::Silent { .. } | GroupOutcome::Stopped
+        )
     }
 }
 
@@ -74,11 +95,15 @@ impl fmt::Display for GroupOutcome {
             GroupOutcome::Crashed { exit_code: Some(code), .. } => write!(f, "exited with code {code}"),
             GroupOutcome::Crashed { .. } => f.write_str("ended for an unknown reason"),
             GroupOutcome::TimedOut { limit_seconds, stalled: true } => {
-                write!(f, "was killed after {limit_seconds} s without a sign of life")
+                write!(f, "was killed after {limit_seconds} s of its own without progress")
             }
             GroupOutcome::TimedOut { limit_seconds, stalled: false } => {
                 write!(f, "was killed at the time limit of the group, {limit_seconds} s")
             }
+            GroupOutcome::Silent { limit_seconds } => {
+                write!(f, "was killed after {limit_seconds} s without a sign of life")
+            }
+            GroupOutcome::Stopped => f.write_str("was stopped at the time limit of the run"),
             GroupOutcome::Lost => f.write_str("lost its device"),
             GroupOutcome::Incomplete => f.write_str("ended without all results"),
             GroupOutcome::NotStarted => f.write_str("could not be started"),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use super::page::{escape, fact, line, page};
-use super::{CaseResult, DeviceReport, Number, Report, Status};
+use super::{CaseResult, DeviceReport, Number, RESUME_HINT, Report, Status, Verdict};
 
 /// More failures than this are counted, not listed.
 const LISTED_PER_DEVICE: usize = 500;
@@ -28,8 +28,7 @@ pub fn render(report: &Report) -> String {
 }
 
 fn header(out: &mut String, report: &Report) {
-    let verdict = if report.passed() { Status::Pass } else { Status::Fail };
-    line(out, format_args!("<h1>Unisono conformance {}</h1>", badge(verdict, verdict.name())));
+    line(out, format_args!("<h1>Unisono conformance {}</h1>", verdict(report.verdict())));
     line(out, "<dl class=\"facts\">");
     fact(out, "level", &report.level);
     fact(out, "date", report.date.as_deref().unwrap_or(""));
@@ -47,6 +46,10 @@ fn header(out: &mut String, report: &Report) {
     }
     line(out, "</dl>");
     for device in &report.devices {
+        if let Some(what) = device.unfinished() {
+            let (id, what, hint) = (escape(&device.device.id), escape(&what), escape(RESUME_HINT));
+            line(out, format_args!("<p>{} {id}: {what}: {hint}.</p>", verdict(Verdict::NotFinished)));
+        }
         if let Some(fault) = device.device.properties.get("planted-fault") {
             let (id, fault) = (escape(&device.device.id), escape(fault));
             let planted = badge(Status::NotRun, "planted fault");
@@ -70,6 +73,10 @@ fn header(out: &mut String, report: &Report) {
     }
 }
 
+fn verdict(verdict: Verdict) -> String {
+    badge(verdict.status(), verdict.name().replace('_', " "))
+}
+
 pub(super) fn badge(status: Status, text: impl Display) -> String {
     format!("<span class=\"badge {}\">{text}</span>", status.name())
 }
@@ -82,12 +89,9 @@ fn devices(out: &mut String, report: &Report) {
     }
     line(out, "<th>seconds</th></tr></thead><tbody>");
     for (i, d) in report.devices.iter().enumerate() {
-        let verdict = if d.passed() { Status::Pass } else { Status::Fail };
+        let verdict = verdict(d.verdict());
         let id = escape(&d.device.id);
-        line(
-            out,
-            format_args!("<tr><th><a href=\"#device-{i}\">{id}</a></th><td>{}</td>", badge(verdict, verdict.name())),
-        );
+        line(out, format_args!("<tr><th><a href=\"#device-{i}\">{id}</a></th><td>{verdict}</td>"));
         line(out, format_args!("<td class=\"num\">{}</td>", d.summary.cases));
         for status in Status::ALL {
             line(out, format_args!("<td class=\"num\">{}</td>", d.summary.count(status)));
@@ -150,7 +154,11 @@ fn models(out: &mut String, report: &DeviceReport) {
     line(out, "<div class=\"scroll\"><table><thead><tr><th>model</th><th>tokens</th><th>prompts</th>");
     line(out, "<th>logit error/bound</th><th>tokens/s</th></tr></thead><tbody>");
     for model in &report.models {
-        let (status, text) = if model.tokens_match { (Status::Pass, "equal") } else { (Status::Fail, "differ") };
+        let (status, text) = match model.tokens_match {
+            true => (Status::Pass, "equal"),
+            false if model.unfinished.is_some() => (Status::NotFinished, "not finished"),
+            false => (Status::Fail, "differ"),
+        };
         let ratio = model.max_logit_ratio.map(|r| format!("{r:.3}")).unwrap_or_default();
         let speed = model.tokens_per_second.map(|s| format!("{s:.1}")).unwrap_or_default();
         line(out, format_args!("<tr><th>{}</th><td>{}</td>", escape(&model.model), badge(status, text)));
@@ -197,10 +205,11 @@ fn severity(status: Status) -> usize {
         Status::Pass => 2,
         Status::Warn => 3,
         Status::ExpectedFail => 4,
-        Status::NotRun => 5,
-        Status::UnexpectedPass => 6,
-        Status::Fail => 7,
-        Status::Error => 8,
+        Status::NotFinished => 5,
+        Status::NotRun => 6,
+        Status::UnexpectedPass => 7,
+        Status::Fail => 8,
+        Status::Error => 9,
     }
 }
 
@@ -260,7 +269,7 @@ fn cell(device: usize, cell: Option<&Cell>, listed: &[usize]) -> String {
 
 /// Whether results of this status are listed one by one.
 fn is_listed(status: Status) -> bool {
-    status.is_failure() || matches!(status, Status::Warn | Status::Info | Status::ExpectedFail)
+    status.is_failure() || matches!(status, Status::Warn | Status::Info | Status::ExpectedFail | Status::NotFinished)
 }
 
 /// The results that are listed, the worst first.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::html::badge;
 use super::page::{escape, fact, line};
-use super::{CaseResult, DeviceReport, Status};
+use super::{CaseResult, DeviceReport, ProfileVerdict, Status};
 
 /// Every part of a device.
 pub(super) fn parts(out: &mut String, report: &DeviceReport) {
@@ -74,11 +74,17 @@ fn profiles(out: &mut String, report: &DeviceReport) {
         return;
     }
     line(out, "<h4>Profiles</h4>");
-    table(out, &["profile", "result", "cases", "passed", "failed", "unsupported", "missing", "list"]);
+    let counts = ["cases", "passed", "failed", "unsupported", "missing", "not finished"];
+    table(out, &[&["profile", "result"], &counts[..], &["list"]].concat());
     for p in &report.profiles {
-        let status = if p.verdict.name() == "pass" { Status::Pass } else { Status::Fail };
-        line(out, format_args!("<tr><th>{}</th><td>{}</td>", escape(&p.name), badge(status, p.verdict.name())));
-        for count in [p.cases, p.passed, p.failed, p.unsupported, p.missing] {
+        let status = match p.verdict {
+            ProfileVerdict::Pass => Status::Pass,
+            ProfileVerdict::NotFinished => Status::NotFinished,
+            ProfileVerdict::Fail => Status::Fail,
+        };
+        let verdict = badge(status, p.verdict.name().replace('_', " "));
+        line(out, format_args!("<tr><th>{}</th><td>{verdict}</td>", escape(&p.name)));
+        for count in [p.cases, p.passed, p.failed, p.unsupported, p.missing, p.unfinished] {
             line(out, format_args!("<td class=\"num\">{count}</td>"));
         }
         line(out, format_args!("<td class=\"num\">{}</td></tr>", escape(&p.list_hash)));
@@ -92,13 +98,19 @@ fn groups(out: &mut String, report: &DeviceReport) {
         return;
     }
     let completed = report.groups.len() - broken.len();
-    line(out, format_args!("<h4>Worker processes</h4><p>{completed} of {} groups completed.</p>", report.groups.len()));
+    let alone = match report.groups.iter().filter(|g| g.alone).count() {
+        0 => String::new(),
+        alone => format!(" {alone} of them ran again with nothing beside them."),
+    };
+    let all = report.groups.len();
+    line(out, format_args!("<h4>Worker processes</h4><p>{completed} of {all} groups completed.{alone}</p>"));
     if broken.is_empty() {
         return;
     }
     table(out, &["group", "outcome", "during", "said"]);
     for g in broken {
-        let outcome = badge(Status::Error, escape(&g.outcome.to_string()));
+        let status = if g.outcome.is_inconclusive() { Status::NotFinished } else { Status::Error };
+        let outcome = badge(status, escape(&g.outcome.to_string()));
         line(out, format_args!("<tr><th>{}</th><td>{outcome}</td>", escape(&g.name)));
         line(out, format_args!("<td><code>{}</code></td><td>{}</td></tr>", escape(&g.during), escape(&g.detail)));
     }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::{CaseResult, DeviceReport, OpTable, Report, Status, device_title};
+use super::{CaseResult, DeviceReport, OpTable, RESUME_HINT, Report, Status, Verdict, device_title};
 
 /// More findings than this per device are counted, not listed.
 const LISTED_PER_DEVICE: usize = 50;
@@ -11,7 +11,7 @@ const LISTED_PER_DEVICE: usize = 50;
 /// The page of `report`.
 pub fn render(report: &Report) -> String {
     let mut out = String::new();
-    let verdict = if report.passed() { "passed" } else { "FAILED" };
+    let verdict = report.verdict().words();
     let _ = writeln!(out, "# Unisono conformance, level {}: {verdict}\n", escape(&report.level));
     facts(&mut out, report);
     devices(&mut out, report);
@@ -70,7 +70,10 @@ fn devices(out: &mut String, report: &Report) {
     });
     let _ = writeln!(out, " seconds |\n|---|---|---|{}---|", "---|".repeat(counted.len()));
     for d in &report.devices {
-        let verdict = if d.passed() { "passed" } else { "**FAILED**" };
+        let verdict = match d.verdict() {
+            Verdict::Fail => "**FAILED**",
+            other => other.words(),
+        };
         let _ = write!(out, "| {} | {verdict} | {} |", escape(&device_title(&d.device)), d.summary.cases);
         counted.iter().for_each(|&s| {
             let _ = write!(out, " {} |", d.summary.count(s));
@@ -78,6 +81,9 @@ fn devices(out: &mut String, report: &Report) {
         let _ = writeln!(out, " {:.1} |", d.seconds);
     }
     for d in &report.devices {
+        if let Some(what) = d.unfinished() {
+            let _ = writeln!(out, "\n{} on {} not finished: {RESUME_HINT}.", escape(&what), escape(&d.device.id));
+        }
         if let Some(fault) = d.device.properties.get("planted-fault") {
             let _ = writeln!(
                 out,
@@ -86,7 +92,7 @@ fn devices(out: &mut String, report: &Report) {
                 code(fault)
             );
         }
-        for model in &d.models {
+        for model in d.models.iter().filter(|m| m.unfinished.is_none()) {
             let tokens =
                 if model.tokens_match { "equal to the golden ones" } else { "**DIFFER from the golden ones**" };
             let _ = writeln!(out, "\n{} on {}: tokens {tokens}.", escape(&model.model), escape(&d.device.id));
@@ -116,19 +122,20 @@ fn profiles(out: &mut String, device: &DeviceReport) {
     let _ = writeln!(out, "## Profiles on {}\n", escape(&device.device.id));
     let _ = writeln!(
         out,
-        "| profile | verdict | cases | passed | failed | unsupported | missing |\n|---|---|---|---|---|---|---|"
+        "| profile | verdict | cases | passed | failed | unsupported | missing | not finished |\n|---|---|---|---|---|---|---|---|"
     );
     for p in &device.profiles {
         let _ = writeln!(
             out,
-            "| {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
             escape(&p.name),
-            p.verdict.name(),
+            p.verdict.name().replace('_', " "),
             p.cases,
             p.passed,
             p.failed,
             p.unsupported,
-            p.missing
+            p.missing,
+            p.unfinished
         );
     }
     out.push('\n');

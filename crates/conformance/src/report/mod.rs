@@ -41,8 +41,9 @@ pub use verify::{Problem, Verification, VerifyOptions, verify};
 
 /// The version of the JSON schema that this crate writes.
 ///
-/// Version 1 had no digest, no verdict and no selection; it is still read.
-pub const SCHEMA_VERSION: u32 = 2;
+/// Version 1 had no digest, no verdict and no selection, version 2 nothing that is not finished; both
+/// are still read.
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Everything that one run of the suite has shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,7 +53,7 @@ pub struct Report {
     /// [`digest()`] of everything else; [`to_json`](Report::to_json) writes it anew.
     #[serde(default)]
     pub digest: String,
-    /// Whether every device passed, as [`passed`](Report::passed) says;
+    /// Whether every device passed, as [`verdict()`](Report::verdict()) says;
     /// [`to_json`](Report::to_json) writes it anew.
     #[serde(default)]
     pub verdict: Verdict,
@@ -144,6 +145,18 @@ impl Report {
         self
     }
 
+    /// The options of the run, as far as the report notes them: level, selection and seed.
+    ///
+    /// # Errors
+    ///
+    /// If this program has no such level.
+    pub fn options(&self) -> Result<crate::Options, ReportError> {
+        let level = crate::Level::from_name(&self.level);
+        let level = level.ok_or_else(|| ReportError(format!("there is no level '{}'", self.level)))?;
+        let options = crate::Options::new(level).with_patterns(self.patterns.clone()).with_kernel(self.kernel.clone());
+        Ok(options.with_profile(self.profile.clone()).with_seed(self.seed))
+    }
+
     /// Whether only selected cases, one profile or one kernel ran, and not the level with its own data.
     pub fn is_partial(&self) -> bool {
         !self.patterns.is_empty() || self.profile.is_some() || self.kernel.is_some()
@@ -151,12 +164,18 @@ impl Report {
 
     /// Whether there is a device, no counted case of any failed and every one ran.
     pub fn passed(&self) -> bool {
-        !self.devices.is_empty() && self.devices.iter().all(DeviceReport::passed)
+        self.verdict() == Verdict::Pass
+    }
+
+    /// The worst verdict of a device: a failure, else that something is not finished, else a pass.
+    /// Without devices nothing was shown, and that is a failure.
+    pub fn verdict(&self) -> Verdict {
+        self.devices.iter().map(DeviceReport::verdict).max().unwrap_or_default()
     }
 
     /// Writes verdict and digest from the content as it is now.
     pub fn seal(&mut self) -> Result<(), ReportError> {
-        self.verdict = if self.passed() { Verdict::Pass } else { Verdict::Fail };
+        self.verdict = self.verdict();
         let document = serde_json::to_value(&*self).map_err(|e| ReportError(e.to_string()))?;
         self.digest = digest(&document)?;
         Ok(())
@@ -187,16 +206,50 @@ impl Report {
     }
 }
 
-/// How a whole report ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How a whole report ended, or a device of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Every device passed.
     Pass,
+    /// Nothing failed, and something is not finished: `unisono check --resume` runs the rest.
+    NotFinished,
     /// Something failed, or nothing ran.
     #[default]
     Fail,
 }
+
+impl Verdict {
+    /// The name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Pass => "pass",
+            Verdict::NotFinished => "not_finished",
+            Verdict::Fail => "fail",
+        }
+    }
+
+    /// The name in sentences and tables for people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Verdict::Pass => "passed",
+            Verdict::NotFinished => "not finished",
+            Verdict::Fail => "FAILED",
+        }
+    }
+
+    /// The status that has its colour.
+    pub(crate) fn status(self) -> Status {
+        match self {
+            Verdict::Pass => Status::Pass,
+            Verdict::NotFinished => Status::NotFinished,
+            Verdict::Fail => Status::Fail,
+        }
+    }
+}
+
+/// What to do about a run that is not finished.
+pub const RESUME_HINT: &str = "neither passed nor failed: `unisono check --resume REPORT` runs the rest";
 
 /// A report that cannot be read or written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -224,7 +277,10 @@ pub enum Status {
     Unsupported,
     /// Failed as an expectation says. Not counted as a failure, and never a pass.
     ExpectedFail,
-    /// Not run: the time limit was reached, the device was lost or its worker process ended.
+    /// Not finished: a limit of time ended the run, or its worker process was stopped. Neither a pass nor
+    /// a failure; [`resume`](crate::resume) runs it.
+    NotFinished,
+    /// Not run: the device was lost or did not open, or its worker processes crashed.
     NotRun,
     /// Passed although an expectation says otherwise: the expectation has to go.
     UnexpectedPass,
@@ -236,12 +292,13 @@ pub enum Status {
 
 impl Status {
     /// Every status, from good to bad.
-    pub const ALL: [Status; 9] = [
+    pub const ALL: [Status; 10] = [
         Status::Pass,
         Status::Warn,
         Status::Info,
         Status::Unsupported,
         Status::ExpectedFail,
+        Status::NotFinished,
         Status::NotRun,
         Status::UnexpectedPass,
         Status::Fail,
@@ -256,6 +313,7 @@ impl Status {
             Status::Info => "info",
             Status::Unsupported => "unsupported",
             Status::ExpectedFail => "expected_fail",
+            Status::NotFinished => "not_finished",
             Status::NotRun => "not_run",
             Status::UnexpectedPass => "unexpected_pass",
             Status::Fail => "fail",

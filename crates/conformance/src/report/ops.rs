@@ -24,6 +24,8 @@ pub struct OpCell {
     pub failed: usize,
     /// Results that failed as an expectation says.
     pub expected_fail: usize,
+    /// Cases that are not finished.
+    pub unfinished: usize,
     /// The first reason for declining.
     pub reason: Option<String>,
     /// The largest `error / bound` over all counted results that compared anything.
@@ -39,6 +41,7 @@ impl OpCell {
             }
             Status::Unsupported => {}
             Status::ExpectedFail => self.expected_fail += 1,
+            Status::NotFinished => self.unfinished += 1,
             status if status.is_failure() => self.failed += 1,
             _ if !result.selected => {}
             _ if result.kernel == DECOMPOSITION => self.composed += 1,
@@ -53,10 +56,12 @@ impl OpCell {
     }
 
     /// `native`, `composed`, `mixed` (some cases each), `unsupported` (some case was declined),
-    /// `expected_fail` (some case failed as an expectation says) or `FAILED`.
+    /// `expected_fail` (some case failed as an expectation says), `not_finished` (some case has no
+    /// result yet) or `FAILED`.
     pub fn verdict(&self) -> &'static str {
         match self {
             OpCell { failed: 1.., .. } => "FAILED",
+            OpCell { unfinished: 1.., .. } => "not_finished",
             OpCell { expected_fail: 1.., .. } => "expected_fail",
             OpCell { unsupported: 1.., .. } => "unsupported",
             OpCell { native: 1.., composed: 1.., .. } => "mixed",

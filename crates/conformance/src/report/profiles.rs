@@ -20,6 +20,9 @@ pub struct ProfileResult {
     pub unsupported: usize,
     /// Required cases that did not run.
     pub missing: usize,
+    /// Required cases that are not finished.
+    #[serde(default)]
+    pub unfinished: usize,
     /// Passed only if every required case passed.
     pub verdict: ProfileVerdict,
 }
@@ -30,6 +33,8 @@ pub struct ProfileResult {
 pub enum ProfileVerdict {
     /// Every required case passed, and there is one.
     Pass,
+    /// Every required case passed but those that are not finished.
+    NotFinished,
     /// Some required case did not pass.
     Fail,
 }
@@ -39,6 +44,7 @@ impl ProfileVerdict {
     pub fn name(self) -> &'static str {
         match self {
             ProfileVerdict::Pass => "pass",
+            ProfileVerdict::NotFinished => "not_finished",
             ProfileVerdict::Fail => "fail",
         }
     }

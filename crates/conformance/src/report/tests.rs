@@ -25,7 +25,7 @@ pub(super) fn report() -> Report {
         selected: true,
         status,
         detail: "y: 1 of 2 elements & more".into(),
-        ratio: Some(Number([0.5, 2.5, f64::NAN, 0.0, 3.0, 1.0, 0.5, f64::INFINITY, f64::NEG_INFINITY][i])),
+        ratio: Some(Number([0.5, 2.5, f64::NAN, 0.0, 3.0, 0.25, 1.0, 0.5, f64::INFINITY, f64::NEG_INFINITY][i])),
         numeric_modes: if i == 1 { vec!["f16-accumulate".into()] } else { Vec::new() },
         worst: Some(Worst {
             output: 0,
@@ -52,21 +52,24 @@ pub(super) fn report() -> Report {
         tokens_match: true,
         max_logit_ratio: Some(Number(0.25)),
         tokens_per_second: None,
+        unfinished: None,
     });
     device.groups = vec![
         group("add", GroupOutcome::Completed),
         group("mul", GroupOutcome::Crashed { signal: Some(6), exit_code: None }),
         group("div", GroupOutcome::TimedOut { limit_seconds: 60.0, stalled: true }),
         group("sub", GroupOutcome::Lost),
+        group("neg", GroupOutcome::Silent { limit_seconds: 900.0 }),
     ];
     device.profiles.push(ProfileResult {
         name: "llama-f16".into(),
         list_hash: "0123456789abcdef".into(),
-        cases: 4,
+        cases: 5,
         passed: 1,
         failed: 1,
         unsupported: 1,
         missing: 1,
+        unfinished: 1,
         verdict: ProfileVerdict::Fail,
     });
     device.expectations.push(ExpectationResult {
@@ -90,6 +93,7 @@ fn group(name: &str, outcome: GroupOutcome) -> GroupResult {
         name: name.into(),
         cases: 3,
         workers: 1 + usize::from(bad),
+        alone: false,
         seconds: 0.5,
         outcome,
         during: text("add/<b>:seed=1"),
@@ -119,7 +123,9 @@ fn a_report_without_groups_profiles_and_expectations_is_read() {
         assert!(device.remove(name).is_some(), "{name}");
     }
     let summary = device["summary"].as_object_mut().unwrap();
-    assert!(summary.remove("expected_fail").is_some() && summary.remove("unexpected_pass").is_some());
+    for name in ["expected_fail", "unexpected_pass", "not_finished"] {
+        assert!(summary.remove(name).is_some(), "{name}");
+    }
     assert_eq!(Report::from_json(&json.to_string()).unwrap(), report);
 }
 
@@ -140,7 +146,7 @@ fn a_newer_schema_is_refused_by_its_number() {
 }
 
 #[test]
-fn version_1_is_read() {
+fn older_versions_are_read() {
     let mut old = serde_json::to_value(report()).unwrap();
     for name in ["digest", "verdict", "dirty", "commit_date", "patterns", "kernel", "seed"] {
         old.as_object_mut().unwrap().remove(name).unwrap();
@@ -164,7 +170,12 @@ fn counts_agree_with_the_results_and_every_failing_status_fails() {
         let results = device.results.iter().filter(|r| r.status == Status::Pass || r.status == status);
         let alone = DeviceReport { results: results.cloned().collect(), ..device.clone() };
         let alone = DeviceReport { summary: Summary::of(&alone.results), ..alone };
-        assert_eq!(alone.passed(), !status.is_failure(), "{status:?}");
+        let verdict = match status {
+            Status::NotFinished => Verdict::NotFinished,
+            status if status.is_failure() => Verdict::Fail,
+            _ => Verdict::Pass,
+        };
+        assert_eq!((alone.verdict(), alone.passed()), (verdict, verdict == Verdict::Pass), "{status:?}");
     }
     assert!(!Summary::of(&[]).passed(), "a run of nothing proves nothing");
 }
@@ -177,6 +188,71 @@ fn models_that_differ_fail_the_device() {
     assert!(device.passed());
     device.models[0].tokens_match = false;
     assert!(!device.passed());
+}
+
+/// A report of which one device passed a case and has not finished another.
+fn unfinished() -> Report {
+    let mut report = report();
+    let device = &mut report.devices[0];
+    device.results.retain(|r| matches!(r.status, Status::Pass | Status::NotFinished));
+    device.summary = Summary::of(&device.results);
+    device.groups = vec![group("add", GroupOutcome::Completed), group("mul", GroupOutcome::Stopped)];
+    report
+}
+
+#[test]
+fn what_is_not_finished_is_neither_a_pass_nor_a_failure_in_any_form() {
+    let report = unfinished();
+    let device = &report.devices[0];
+    assert_eq!(
+        (report.verdict(), device.verdict(), report.passed()),
+        (Verdict::NotFinished, Verdict::NotFinished, false)
+    );
+    assert_eq!((device.unfinished().as_deref(), device.is_complete()), (Some("1 of 2 cases"), false));
+    assert!(report.to_json().unwrap().contains("\"verdict\": \"not_finished\""));
+    let page = html::render(&report);
+    for text in [&page, &markdown::render(&report)] {
+        assert!(text.contains("not finished") && text.contains("check --resume"), "{text}");
+        assert!(!text.contains("FAILED") && !text.contains(">fail<"), "{text}");
+    }
+    assert!(page.contains("<h1>Unisono conformance <span class=\"badge not_finished\">not finished</span></h1>"));
+    let badge = badge(&report);
+    assert_eq!((&badge["color"], &badge["isError"]), (&"yellow".into(), &false.into()));
+    assert!(badge["message"].as_str().unwrap().starts_with("not finished on "), "{badge}");
+    let table = OpTable::new(std::slice::from_ref(&report));
+    let verdicts: Vec<&str> = table.rows.iter().map(|r| r.cells[0].as_ref().unwrap().verdict()).collect();
+    assert_eq!(verdicts, ["native", "not_finished"]);
+
+    // A failure outweighs it, on the same device and on another.
+    let mut both = report.clone();
+    let mut other = super::tests::report().devices.remove(0);
+    other.groups.clear();
+    both.devices.push(other);
+    assert_eq!(both.verdict(), Verdict::Fail);
+    // A model alone keeps a device open, and nothing at all that ran does not make it fail.
+    let mut device = report.devices[0].clone();
+    device.results.truncate(1);
+    device.summary = Summary::of(&device.results);
+    device.groups.truncate(1);
+    assert_eq!(device.verdict(), Verdict::Pass);
+    (device.models[0].tokens_match, device.models[0].unfinished) = (false, Some("it was stopped".into()));
+    assert_eq!((device.verdict(), device.unfinished().as_deref()), (Verdict::NotFinished, Some("the model tiny")));
+    let mut device = report.devices[0].clone();
+    device.results.remove(0);
+    device.summary = Summary::of(&device.results);
+    assert_eq!(device.verdict(), Verdict::NotFinished);
+}
+
+#[cfg(feature = "formats")]
+#[test]
+fn what_is_not_finished_is_skipped_in_junit_and_named_in_csv() {
+    let mut report = unfinished();
+    report.devices[0].models[0].unfinished = Some("it was stopped".into());
+    report.devices[0].models[0].tokens_match = false;
+    let xml = junit::render(&report).unwrap();
+    assert!(xml.contains("failures=\"0\" errors=\"0\" skipped=\"2\"") && !xml.contains("<failure"), "{xml}");
+    assert_eq!(xml.matches("message=\"not finished, neither passed nor failed").count(), 2, "{xml}");
+    assert!(csv::render(&report).unwrap().contains(",not_finished,"));
 }
 
 #[test]
@@ -194,7 +270,7 @@ fn html_escapes_what_a_report_says_and_lists_every_failure() {
         let anchor = link.split('"').next().unwrap();
         assert!(page.contains(&format!("id=\"{anchor}\"")), "{anchor}");
     }
-    assert!(page.contains("href=\"#result-0-8\""), "the cell of mul links its worst result");
+    assert!(page.contains("href=\"#result-0-9\""), "the cell of mul links its worst result");
     assert!(page.contains(", by kernel</h3>"));
 }
 

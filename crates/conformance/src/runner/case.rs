@@ -5,7 +5,7 @@ use unisono_core::{
 };
 
 use super::exec::{Bound, Run, Tensors, catch};
-use super::{Kernels, Observation, Options};
+use super::{Kernels, Observation, Options, now};
 use crate::arena::{Poison, Region};
 use crate::case::{Case, CaseClass};
 use crate::check::{Expected, Outcome, check};
@@ -25,6 +25,7 @@ pub(crate) struct Prepared {
 
 /// Generates the data of `case` and asks the oracle.
 pub(crate) fn prepare(case: &Case, modes: &[NumericMode]) -> Result<Prepared> {
+    now::begin("the expected values");
     let desc = case.desc.clone();
     let offset = |i: usize| case.offsets.get(i).copied().unwrap_or(0);
     let n = desc.inputs.len();
@@ -40,6 +41,7 @@ pub(crate) fn prepare(case: &Case, modes: &[NumericMode]) -> Result<Prepared> {
     let images = input_regions.iter().zip(&inputs).map(|(r, bytes)| r.image(Some(bytes), Poison::Ones));
     let input_images = images.collect();
     let tensors = Tensors { desc, inputs: input_regions, outputs, input_images, initial };
+    now::step();
     Ok(Prepared { tensors, expected, input_hash: hash.hex() })
 }
 
@@ -83,6 +85,7 @@ pub(crate) async fn run_case(
         let mut result = blank.clone();
         result.kernel.clone_from(&candidate.name);
         result.selected = candidate.selected;
+        now::begin(&candidate.name);
         if candidate.choice == KernelChoice::Decompose
             && let Some(reason) = missing_primitive(backend, case)
         {

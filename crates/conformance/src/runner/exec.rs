@@ -16,14 +16,17 @@ use unisono_core::{
 };
 use web_time::Instant;
 
+use super::now;
 use crate::arena::{Poison, Region};
 
 /// Waits for a device: blocking where the platform can block, else by the future.
 pub(crate) async fn finish<T: Send + 'static>(pending: Pending<T>) -> Result<T> {
     #[cfg(not(target_family = "wasm"))]
-    return pending.wait();
+    let result = pending.wait();
     #[cfg(target_family = "wasm")]
-    return pending.await;
+    let result = pending.await;
+    now::step();
+    result
 }
 
 /// Runs `future` to its end; a panic in it becomes its message.

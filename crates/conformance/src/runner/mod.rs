@@ -9,6 +9,7 @@ mod command;
 #[cfg(not(target_family = "wasm"))]
 mod concurrent;
 pub(crate) mod exec;
+pub(crate) mod now;
 mod program;
 mod recycled;
 mod scenarios;
@@ -54,7 +55,7 @@ pub struct Options {
     pub repeats: u32,
     /// How often the other kernels run.
     pub other_repeats: u32,
-    /// After this time no further case starts; those left count as not run.
+    /// After this time no further case starts; those left count as not finished.
     pub time_limit: Option<Duration>,
 }
 
@@ -151,14 +152,20 @@ impl Options {
 /// How far a run has come.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
-    /// Cases that are done, this one included.
+    /// Cases that are done, this one included if it has ended.
     pub done: usize,
     /// Cases of the run.
     pub total: usize,
-    /// The case that just ended.
+    /// The case.
     pub id: &'a str,
-    /// Its results, one per kernel.
+    /// Whether it has just ended; else it is running.
+    pub ended: bool,
+    /// Its results, one per kernel; none while it runs.
     pub results: &'a [CaseResult],
+    /// Kernels that the device has built so far.
+    pub kernels: u64,
+    /// What is being built or run, where that is known: the name of a kernel.
+    pub doing: &'a str,
 }
 
 /// The family of what is no case of one operation: programs of several steps, several threads.
@@ -210,6 +217,7 @@ impl Item {
 
     /// Its results, one per kernel.
     pub(crate) async fn run(&self, backend: &dyn Backend, options: &Options) -> Vec<CaseResult> {
+        now::begin("");
         let mut results = match self {
             Item::Case(case) => case::run_case(backend, case, options, &mut |_| {}).await,
             Item::Program(case) => vec![program::run_program(backend, case).await],
@@ -289,23 +297,25 @@ pub async fn run_async(
     let start = Instant::now();
     let items = select(options);
     let mut all = Vec::new();
-    let mut stopped: Option<String> = None;
+    let mut stopped: Option<(Status, String)> = None;
     for (i, item) in items.iter().enumerate() {
         if let Some(limit) = options.time_limit.filter(|&limit| stopped.is_none() && start.elapsed() >= limit) {
-            stopped = Some(format!("the time limit of {} s was reached", limit.as_secs()));
+            stopped = Some((Status::NotFinished, format!("the time limit of {} s was reached", limit.as_secs())));
         }
         let results = match &stopped {
             None => item.run(backend, options).await,
-            Some(reason) => {
+            Some((status, reason)) => {
                 let mut blank = item.blank(&backend.info().id, options);
                 blank.reproduce.push_str(&planted(&backend.info().properties));
-                vec![CaseResult { status: Status::NotRun, detail: reason.clone(), ..blank }]
+                vec![CaseResult { status: *status, detail: reason.clone(), ..blank }]
             }
         };
         if stopped.is_none() && results.iter().any(|r| r.status == Status::Error) {
-            stopped = lost(backend).await;
+            stopped = lost(backend).await.map(|reason| (Status::NotRun, reason));
         }
-        progress(&Progress { done: i + 1, total: items.len(), id: item.id(), results: &results });
+        let kernels = backend.counters().kernels;
+        let (done, total, id) = (i + 1, items.len(), item.id());
+        progress(&Progress { done, total, id, ended: true, results: &results, kernels, doing: "" });
         all.extend(results);
     }
     let profiles = crate::profiles::of_run(options, &items, &all);

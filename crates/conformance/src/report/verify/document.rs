@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Verification;
-use crate::report::{Report, Verdict, digest};
+use crate::report::{Report, digest};
 
 pub(super) fn check(document: &Value, report: &Report, found: &mut Verification) {
     match digest(document) {
@@ -20,7 +20,7 @@ pub(super) fn check(document: &Value, report: &Report, found: &mut Verification)
         Ok(again) => differences("", document, &again, found),
         Err(e) => found.problem("", format!("the report cannot be written again: {e}")),
     }
-    let verdict = if report.passed() { Verdict::Pass } else { Verdict::Fail };
+    let verdict = report.verdict();
     if verdict != report.verdict {
         found.problem("verdict", format!("the report says {:?}, its results say {verdict:?}", report.verdict));
     }

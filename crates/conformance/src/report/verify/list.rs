@@ -10,12 +10,7 @@ use crate::runner::{DECOMPOSITION, Item, Options, case_list_hash, is_sampled};
 
 /// What the report says was asked of the run.
 pub(super) fn options_of(report: &Report, found: &mut Verification) -> Option<Options> {
-    let Some(level) = Level::from_name(&report.level) else {
-        found.problem("level", format!("there is no level '{}'", report.level));
-        return None;
-    };
-    let options = Options::new(level).with_patterns(report.patterns.clone()).with_kernel(report.kernel.clone());
-    Some(options.with_profile(report.profile.clone()).with_seed(report.seed))
+    report.options().map_err(|e| found.problem("level", e.to_string())).ok()
 }
 
 /// Whether the report is about another list than this program's, which ends the comparison.
@@ -107,7 +102,7 @@ fn check_case(
     let decomposed = |i: &usize| results[*i].kernel == DECOMPOSITION;
     let ran = selected.first().is_some_and(|&i| {
         let status = effective(&results[i]);
-        !results[i].kernel.is_empty() && !matches!(status, Status::Unsupported | Status::NotRun)
+        !results[i].kernel.is_empty() && !matches!(status, Status::Unsupported | Status::NotFinished | Status::NotRun)
     });
     let due = suite.runs_all() || is_sampled(item.id(), DECOMPOSITION);
     if ran && !one_kernel && due && case.desc.op.is_composite() && !of_case.iter().any(decomposed) {

@@ -95,7 +95,8 @@ pub fn verify(
     let report = Report::from_json(text)?;
     if report.schema_version < SCHEMA_VERSION {
         return Err(ReportError(format!(
-            "the report has schema version {}, which has no digest; only version {SCHEMA_VERSION} can be verified",
+            "the report has schema version {}; this program verifies version {SCHEMA_VERSION}, and an older one is \
+             verified by the program that wrote it",
             report.schema_version
         )));
     }

@@ -7,7 +7,7 @@ use super::list::effective;
 use super::{Suite, Verification, of_device, of_result};
 use crate::expect::apply_again;
 use crate::fingerprint::Fingerprint;
-use crate::report::{CaseResult, DeviceReport, ExpectationResult, Number, ProfileResult, Report, Status};
+use crate::report::{CaseResult, DeviceReport, ExpectationResult, GroupOutcome, Number, ProfileResult, Report, Status};
 
 pub(super) fn check(report: &Report, found: &mut Verification) {
     for (d, device) in report.devices.iter().enumerate() {
@@ -26,6 +26,10 @@ pub(super) fn check(report: &Report, found: &mut Verification) {
 fn models(d: usize, device: &DeviceReport, found: &mut Verification) {
     for (i, model) in device.models.iter().enumerate() {
         let over = model.max_logit_ratio.is_some_and(|Number(r)| r.is_nan() || r > 1.0);
+        if model.tokens_match && model.unfinished.is_some() {
+            let message = "true, and the model is said not to be finished";
+            found.problem(of_device(d, &format!("models[{i}].unfinished")), message);
+        }
         if model.tokens_match && (model.prompts == 0 || over) {
             let message =
                 format!("true, of {} prompts with a logit error of {:?}", model.prompts, model.max_logit_ratio);
@@ -53,7 +57,9 @@ pub(super) fn profiles(d: usize, device: &DeviceReport, suite: &Suite<'_>, found
         at("list_hash", &is.list_hash, &should.list_hash);
         at("verdict", is.verdict.name(), should.verdict.name());
         let counts = |p: &ProfileResult| {
-            format!("{} passed, {} failed, {} unsupported, {} missing", p.passed, p.failed, p.unsupported, p.missing)
+            let counts = [p.passed, p.failed, p.unsupported, p.missing, p.unfinished];
+            let names = ["passed", "failed", "unsupported", "missing", "not finished"];
+            counts.iter().zip(names).map(|(n, name)| format!("{n} {name}")).collect::<Vec<_>>().join(", ")
         };
         at("cases", &is.cases.to_string(), &should.cases.to_string());
         at("passed", &counts(is), &counts(should));
@@ -87,12 +93,20 @@ pub(super) fn groups(d: usize, device: &DeviceReport, suite: &Suite<'_>, found: 
         if !completed && group.detail.is_empty() {
             at("detail", format!("{} without a reason", group.outcome));
         }
-        if completed && of_group().any(|r| effective(r) == Status::NotRun) {
+        if completed && of_group().any(|r| matches!(effective(r), Status::NotRun | Status::NotFinished)) {
             at("outcome", "completed, and a case did not run".into());
         }
-        let broke = |r: &CaseResult| r.id == group.during && effective(r) == Status::Error;
+        let broken = if group.outcome.is_inconclusive() { Status::NotFinished } else { Status::Error };
+        let broke = |r: &CaseResult| r.id == group.during && effective(r) == broken;
         if !group.during.is_empty() && !of_group().any(broke) {
-            at("during", format!("the worker ended during '{}', which is no error", group.during));
+            let message = format!("the worker ended during '{}', which is not {}", group.during, broken.name());
+            at("during", message);
+        }
+        if !completed && group.workers == 0 && group.outcome != GroupOutcome::NotStarted {
+            at("workers", format!("none, and one {}", group.outcome));
+        }
+        if group.alone && group.workers < 2 {
+            at("alone", "true, and there was no second worker".into());
         }
     }
 }

@@ -94,10 +94,16 @@ fn outcome(result: &CaseResult, at: &mut dyn FnMut(&str, String)) {
         }
         Status::Info if !result.informative => at("status", "info, and the case is a counted one".into()),
         Status::Info if !over => at("status", "info, and every element is within its bound".into()),
-        Status::Unsupported | Status::NotRun | Status::Error if ran || result.ratio.is_some() => {
+        Status::Unsupported | Status::NotFinished | Status::NotRun | Status::Error if ran || result.ratio.is_some() => {
             at("status", format!("{name}, and there is an output"));
         }
-        Status::Unsupported | Status::NotRun | Status::Error | Status::Fail | Status::Info | Status::Warn
+        Status::Unsupported
+        | Status::NotFinished
+        | Status::NotRun
+        | Status::Error
+        | Status::Fail
+        | Status::Info
+        | Status::Warn
             if result.detail.is_empty() =>
         {
             at("detail", format!("{name} without a reason"));

@@ -131,6 +131,7 @@ impl Sweep {
                 continue;
             }
             let mut result = CaseResult { kernel: name.to_string(), selected: i == 0, ..self.blank() };
+            super::now::begin(&name);
             let start = web_time::Instant::now();
             let outcome = catch(async {
                 match &self.kind {

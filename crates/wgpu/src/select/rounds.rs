@@ -217,7 +217,7 @@ fn quantise(c: &Counted<'_>) -> Loops {
     let (small, large) = (repeat(31, NONE), groups() + groups() + repeat(16, NONE));
     // Blocks of 256 have 84 bytes and more.
     let choose = if bytes < 64 { small + large.skipped() } else { large + small.skipped() };
-    c.locate() + choose + repeat(bytes, repeat(8, NONE) + repeat(4, NONE))
+    c.locate() + choose + repeat(bytes, repeat(8, NONE).or(repeat(4, NONE)))
 }
 
 /// Kernels of `shared/rows.wesl`.

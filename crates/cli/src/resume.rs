@@ -66,11 +66,10 @@ fn same_program(report: &Report) -> Result<(), String> {
 fn same_device<'a>(report: &DeviceReport, all: &'a [DeviceSummary]) -> Result<&'a DeviceSummary, String> {
     let facts = &report.device;
     let found = all.iter().find(|d| d.id == facts.id).ok_or_else(|| format!("this machine has no {}", facts.id))?;
-    for (what, then, now) in [
-        ("device", &facts.name, &found.name),
-        ("API", &facts.api, &found.api),
-        ("driver", &facts.driver, &found.driver),
-    ] {
+    let driver = format!("{} {}", facts.driver, facts.driver_version).trim().to_owned();
+    for (what, then, now) in
+        [("device", &facts.name, &found.name), ("API", &facts.api, &found.api), ("driver", &driver, &found.driver)]
+    {
         if then != now {
             return Err(format!("the {what} of {} was '{then}' and is '{now}'; run the check anew", facts.id));
         }

@@ -147,7 +147,7 @@ fn a_report_is_completed() {
         (|r| r.version = "9.9.9".into(), "its version is 9.9.9"),
         (|r| r.commit = Some("0123456789ab".into()), "its commit is 0123456789ab"),
         (|r| r.case_list_hash = "0123456789abcdef".into(), "its list of cases is 0123456789abcdef"),
-        (|r| r.devices[0].device.driver = "driver of before".into(), "the driver of cpu was 'driver of before'"),
+        (|r| r.devices[0].device.driver = "driver of before".into(), "the driver of cpu was 'driver of before "),
         (|r| r.devices[0].device.id = "wgpu:77".into(), "this machine has no wgpu:77"),
     ];
     let other = directory.path().join("other.json");

@@ -57,6 +57,8 @@ pub use report::{
     GroupOutcome, GroupResult, Host, ModelResult, Number, ProfileResult, ProfileVerdict, Report, Status, Summary,
     Verdict, Worst, html,
 };
+#[doc(hidden)]
+pub use runner::is_sampled;
 pub use runner::{DECOMPOSITION, Kernels, Observation, Options, Progress, case_ids, case_list_hash, run_async};
 #[cfg(not(target_family = "wasm"))]
 pub use runner::{run, run_case, run_observed};

@@ -13,6 +13,12 @@ use crate::glob::glob_matches;
 use crate::hash::Fnv;
 use crate::report::{CaseResult, Number, Status, Worst};
 
+/// Of so many cases a kernel that is not selected runs one at the quick level.
+const SAMPLED: u64 = 6;
+/// Chosen so that the sample has every kernel with every element type that it serves at the quick
+/// level, for every vendor; a test of the WGSL backend's selection holds it to that.
+const SALT: u32 = 0;
+
 /// The name under which the decomposition of a composite is reported.
 pub const DECOMPOSITION: &str = "decomposition";
 
@@ -148,12 +154,14 @@ fn candidates(backend: &dyn Backend, case: &Case, options: &Options) -> Result<V
     }
 }
 
-/// About one in three, the same ones on every machine.
-pub(crate) fn is_sampled(case: &str, kernel: &str) -> bool {
+/// About one case in [`SAMPLED`], the same ones on every machine.
+#[doc(hidden)]
+pub fn is_sampled(case: &str, kernel: &str) -> bool {
     let mut hash = Fnv::new();
+    hash.update(&SALT.to_le_bytes());
     hash.update(case.as_bytes());
     hash.update(kernel.as_bytes());
-    hash.value().is_multiple_of(3)
+    hash.value().is_multiple_of(SAMPLED)
 }
 
 fn compiles(backend: &dyn Backend, case: &Case) -> bool {

@@ -23,7 +23,8 @@ use unisono_core::{Backend, DType, TensorDesc};
 use web_time::Instant;
 
 pub use case::DECOMPOSITION;
-pub(crate) use case::{is_sampled, prepare};
+pub use case::is_sampled;
+pub(crate) use case::prepare;
 pub(crate) use command::planted;
 pub(crate) use program::scenario_hashes;
 pub(crate) use scenarios::ProgramCase;
@@ -66,7 +67,7 @@ pub enum Kernels {
     /// Every candidate, and the decomposition of composites.
     #[default]
     All,
-    /// The one that the selector chooses, and each of the others on every third case or so: building
+    /// The one that the selector chooses, and each of the others on every sixth case or so: building
     /// a kernel for each of its variants is what takes the time on a fresh machine.
     Sampled,
     /// The one that the selector chooses.

@@ -90,6 +90,8 @@ struct Plan<'a> {
     /// Keys of a page (0 for contiguous caches), pages, caches.
     pages: [u64; 3],
     more: More,
+    /// How keys are masked, as in `attention/flash.wesl`.
+    masking: u32,
     constants: Vec<(&'static str, f64)>,
 }
 
@@ -128,21 +130,17 @@ pub(super) fn build(b: &mut Builder<'_>, name: &str, op: &Attention) -> Result<(
         let scale = view.scale();
         [0, 1, 2, 3].map(|d| view.strides[d] * scale)
     };
-    let boolean = at.mask.is_some_and(|i| inputs[i].dtype == DType::Bool);
-    let mut constants = vec![
+    let mask = at.mask.map_or((0, DType::F32), |i| (1 + u32::from(inputs[i].dtype == DType::Bool), inputs[i].dtype));
+    let visibility = match op.visibility {
+        Visibility::All => 0,
+        Visibility::Causal => 1,
+        Visibility::Limits => 2,
+    };
+    let constants = vec![
         ("Y", code(y.dtype)),
         ("A", code(q.dtype)),
         ("B", cache_code(k.dtype)),
         ("C", cache_code(v.dtype)),
-        ("MASK", f64::from(u8::from(op.mask) + u8::from(boolean))),
-        (
-            "VISIBILITY",
-            match op.visibility {
-                Visibility::All => 0.0,
-                Visibility::Causal => 1.0,
-                Visibility::Limits => 2.0,
-            },
-        ),
         (
             "COLUMNS",
             match v_dim {
@@ -162,7 +160,6 @@ pub(super) fn build(b: &mut Builder<'_>, name: &str, op: &Attention) -> Result<(
     ];
     if let Some(i) = at.mask {
         let d = &inputs[i];
-        constants.push(("D", code(d.dtype)));
         views[4] = (!d.is_empty()).then(|| queries(b.input_view(i), &d.strides, kv));
     }
     if let Some(i) = at.limits {
@@ -185,6 +182,7 @@ pub(super) fn build(b: &mut Builder<'_>, name: &str, op: &Attention) -> Result<(
         cache_strides,
         pages,
         more: more(b, op)?,
+        masking: mask.0 | visibility << 4 | (code(mask.1) as u32) << 8,
         constants,
     };
     let space = [q.shape[0] as u64, kv_heads as u64, plan.tokens];
@@ -338,7 +336,7 @@ impl Plan<'_> {
         params.extend([word(sequences.base + piece.start[0] * sb + piece.start[2] * st)?, word(sb)?, word(st)?]);
         params.push(u32::from(self.op.sequences));
         let sinks = self.sinks(piece)?;
-        params.extend([sinks[0], sinks[1], u32::from(self.op.sinks), 0]);
+        params.extend([sinks[0], sinks[1], u32::from(self.op.sinks), self.masking]);
         let (parts, more) = (bindings[0], bindings[6]);
         b.launch(&kernel, &constants, bindings, params, groups)?;
         if split.is_some() { self.combine(b, piece, [parts, more], y, splits) } else { Ok(()) }

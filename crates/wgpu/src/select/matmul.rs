@@ -28,6 +28,9 @@ const COLUMN_ROWS: usize = 32;
 const COLUMNS: u64 = 32;
 const COLUMN_LANES: u32 = 8;
 
+/// The code of no function in `shared/activation.wesl`.
+const NO_ACTIVATION: u32 = 8;
+
 /// The most steps of k in one launch of a kernel whose invocations walk all of k: half of the rounds
 /// that some drivers allow, since nested loops count as well (`rounds`).
 const MOST_STEPS: u64 = 32768;
@@ -101,6 +104,8 @@ struct Product {
     y: View,
     a: View,
     b: View,
+    /// The code of the function that follows, in `shared/activation.wesl`.
+    activation: u32,
     bias: Option<View>,
     residual: Option<View>,
     /// Strides over k.
@@ -199,12 +204,13 @@ fn product(b: &Builder<'_>, name: &str, linear: Option<Linear>, k: u64) -> Resul
         ("SIZE", f64::from(b.caps.subgroups.map_or(0, |(_, most)| most))),
     ];
     constants.extend(block_constants(w.dtype));
-    let (mut bias, mut residual) = (None, None);
+    let (mut activation, mut bias, mut residual) = (NO_ACTIVATION, None, None);
     if let Some(op) = linear {
-        let activation = match op.activation {
-            Activation::None => 8,
-            other => map::unary_code(other.unary().ok_or_else(|| Reason::Op("unknown activation".into()))?)?,
-        };
+        if let Some(function) = op.activation.unary() {
+            activation = map::unary_code(function)?;
+        } else if op.activation != Activation::None {
+            return Err(Reason::Op("unknown activation".into()));
+        }
         let mut next = 2;
         if op.bias {
             let stride = b.input(next).desc.strides[0] as u64;
@@ -216,13 +222,6 @@ fn product(b: &Builder<'_>, name: &str, linear: Option<Linear>, k: u64) -> Resul
         if op.residual {
             residual = Some(b.input_view(next));
         }
-        constants.extend([
-            ("ACTIVATION", f64::from(activation)),
-            ("BIAS", f64::from(u8::from(op.bias))),
-            ("RESIDUAL", f64::from(u8::from(op.residual))),
-            ("C", bias.as_ref().map_or(0.0, |v| code(v.dtype))),
-            ("D", residual.as_ref().map_or(0.0, |v| code(v.dtype))),
-        ]);
     }
     let family = match (w.dtype.is_block(), linear) {
         (true, _) => "blocks",
@@ -237,6 +236,7 @@ fn product(b: &Builder<'_>, name: &str, linear: Option<Linear>, k: u64) -> Resul
         y: b.output_view(0),
         a: operand(0, r - 1, r - 1, k),
         b: operand(1, r - 2, r - 2, k / unit),
+        activation,
         bias,
         residual,
         a_k: a.strides[r - 1] as u64,
@@ -315,7 +315,7 @@ impl Product {
         let residual = self.residual.as_ref();
         let mut params = vec![word(m)?, word(n)?, word(k)?, word(tiles)?, word(tiles_m)?, word(tiles_n)?];
         params.extend([batch.len() as u32, u32::from(accumulate), y_base, a_base, b_base, residual_base]);
-        params.extend([bias_base, stride(self.bias.as_ref(), rank - 1)?, 0, 0]);
+        params.extend([bias_base, stride(self.bias.as_ref(), rank - 1)?, self.activation, self.more()]);
         params.extend([stride(Some(&self.a), rank - 2)?, word(self.a_k)?, word(self.b_k)?]);
         params.push(word(self.b.strides[rank - 1] * self.b.scale())?);
         params.extend([stride(Some(&self.y), rank - 2)?, stride(Some(&self.y), rank - 1)?]);
@@ -344,6 +344,12 @@ impl Product {
         let kept = self.constants.iter().filter(|(name, _)| *name != "Y");
         let constants: Vec<_> = kept.copied().chain(own).collect();
         b.launch(&variant, &constants, bindings, params, tiles)
+    }
+
+    /// What follows the sum besides the activation, as in `matmul/shared.wesl`.
+    fn more(&self) -> u32 {
+        let part = |view: &Option<View>, has: u32, at: u32| view.as_ref().map_or(0, |v| has | (code(v.dtype) as u32) << at);
+        part(&self.bias, 1, 4) | part(&self.residual, 2, 8)
     }
 
     /// Whether the rows of a and the columns of b consist of whole 16-byte vectors.

@@ -160,14 +160,14 @@ fn products(c: &Counted<'_>, name: &str) -> Option<Loops> {
     let matrix = repeat(c.word(6), NONE);
     let kernel = match (kernel, blocks) {
         ("direct", _) => repeat(k, NONE) + repeat(16, NONE),
-        ("columns", false) => repeat(k, NONE) + repeat(4 * m, NONE),
+        ("columns", false) => repeat(k, NONE) + repeat(m, repeat(4, NONE)),
         ("columns_subgroups", false) => {
             // In pairs or one by one.
             let size = c.subgroup.unwrap_or(1);
             let steps = repeat(size, NONE).or(repeat(size, NONE));
-            repeat(k.div_ceil(size), steps) + repeat(4 * m, NONE)
+            repeat(k.div_ceil(size), steps) + repeat(m, repeat(4, NONE))
         }
-        ("columns" | "columns_subgroups", true) => repeat(k / 32, repeat(4, NONE)) + repeat(4 * m, NONE),
+        ("columns" | "columns_subgroups", true) => repeat(k / 32, repeat(4, NONE)) + repeat(m, repeat(4, NONE)),
         ("tiled", false) => repeat(k.div_ceil(16), repeat(1, NONE) + repeat(16, NONE)) + repeat(16, NONE),
         ("tiled_small", false) => repeat(k.div_ceil(16), repeat(2, NONE) + repeat(16, NONE)) + repeat(16, NONE),
         ("tiled", true) => repeat(k / 32, staged(2, 1)) + repeat(16, NONE),
@@ -337,7 +337,7 @@ impl Flash {
         let teams = Flash::teams_of(name);
         let (group, tokens, kv) = (c.word(2), c.word(3), c.word(4));
         let touched = tokens_of(4 * teams, group, tokens);
-        let longest = reach(kv, c.word(40), c.constant("VISIBILITY", 0) == 2, touched);
+        let longest = reach(kv, c.word(40), (c.word(55) >> 4) & 15 == 2, touched);
         let (splits, split_keys) = (c.word(9), c.word(10));
         let last = longest.saturating_sub((splits.max(1) - 1) * split_keys);
         let keys = if splits > 1 { longest.min(split_keys).max(last) } else { longest };
@@ -366,15 +366,16 @@ impl Flash {
             Some(size) => repeat(TILE_KEYS.div_ceil(size), repeat(size.min(TILE_KEYS), NONE)),
             None => repeat(TILE_KEYS, NONE),
         };
-        product + largest + sums
+        product + repeat(4, NONE) + largest + sums
     }
 
     fn loops(&self) -> Loops {
         let rows = 4 * self.teams;
         let queries = repeat(self.head_dim.div_ceil(TILE_KEYS), NONE);
         let tiles = repeat(self.keys.div_ceil(TILE_KEYS), self.tile());
-        let runs = repeat(self.runs, repeat(rows, NONE) + tiles);
-        queries + runs + repeat(4, repeat(self.columns, NONE))
+        let runs = repeat(self.runs, repeat(rows, NONE) + repeat(4, NONE) + tiles);
+        // Sinks, and what is stored.
+        queries + runs + repeat(4, NONE) + repeat(4, repeat(self.columns, NONE))
     }
 
     /// The most keys, in whole tiles, with which the loops make at most `limit` rounds; nothing where

@@ -1,7 +1,9 @@
 //! Every case of the conformance suite finds launchable kernels on every vendor's devices: the
 //! operations, element types, layouts and sizes that the suite knows, without a GPU at hand.
 
-use unisono_conformance::{Case, Level, suite};
+use std::collections::BTreeSet;
+
+use unisono_conformance::{Case, Level, is_sampled, suite};
 use unisono_core::{DType, KernelChoice, OpDesc, Operand, Reason, Result, SlotId, Step, Support, support};
 
 use super::{candidates, recipe, tests};
@@ -64,4 +66,27 @@ fn the_suite_is_launchable_on_every_vendors_devices() {
         let share = |(n, case): &(usize, &Case)| case.level == Level::Quick || n % 4 == i % 4;
         cases.iter().enumerate().filter(share).for_each(|(_, case)| check(case, caps));
     }
+}
+
+/// What the quick level leaves out is other cases of a kernel, never a kernel or one of its types.
+#[test]
+fn the_quick_level_runs_every_kernel_with_every_type() {
+    let cases = suite(Level::Quick);
+    let mut missing = BTreeSet::new();
+    for caps in tests::devices() {
+        let (mut all, mut run) = (BTreeSet::new(), BTreeSet::new());
+        for case in &cases {
+            for (i, kernel) in candidates(&case.desc, &caps).unwrap_or_default().into_iter().enumerate() {
+                let pair = (case.family, case.dtype, kernel);
+                if i == 0 || is_sampled(&case.id, &pair.2) {
+                    run.insert(pair.clone());
+                }
+                all.insert(pair);
+            }
+        }
+        missing.extend(all.difference(&run).map(|(family, dtype, kernel)| {
+            format!("{}: {family} of {dtype} by {kernel}", caps.profile.name)
+        }));
+    }
+    assert!(missing.is_empty(), "{} are never run:\n{}", missing.len(), missing.into_iter().collect::<Vec<_>>().join("\n"));
 }

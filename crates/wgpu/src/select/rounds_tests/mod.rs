@@ -29,8 +29,8 @@ const MOST: u64 = 4000;
 /// Launches of one kernel that are run for each device.
 const EACH: usize = 6;
 /// The constants that loops depend on.
-const OF_LOOPS: [&str; 10] =
-    ["UNIT", "GROUP", "LANES", "M", "COLUMNS", "UNROLL", "PAIRS", "BLOCK", "B_ALONG_K", "VISIBILITY"];
+const OF_LOOPS: [&str; 9] =
+    ["UNIT", "GROUP", "LANES", "M", "COLUMNS", "UNROLL", "PAIRS", "BLOCK", "B_ALONG_K"];
 
 /// What was found of a kernel.
 #[derive(Default)]
@@ -82,7 +82,9 @@ impl Check {
         assert!(counted <= caps.loop_rounds, "{what} by {}: {counted} rounds", variant.name);
         let blocks = |(name, x): (&str, f64)| name == "B" && x == 4.0;
         let of_loops = launch.constants.iter().filter(|&&c| OF_LOOPS.contains(&c.0) || blocks(c));
-        let constants: Vec<_> = of_loops.map(|&(name, x)| (name, x.to_bits())).collect();
+        let mut constants: Vec<_> = of_loops.map(|&(name, x)| (name, x.to_bits())).collect();
+        // How attention masks keys, too.
+        constants.extend(launch.params.get(55).map(|&masking| ("masking", u64::from(masking))));
         let magnitude = counted.max(1).ilog10();
         let found = self.found.entry(variant.name).or_default();
         let long = counted > MOST || counted > MANY && found.many > 0 || found.here >= EACH;

@@ -189,6 +189,9 @@ pub(crate) struct MutantsArguments {
     /// A file of further shader faults, in TOML.
     #[arg(long, value_name = "FILE")]
     pub(crate) extra: Option<PathBuf>,
+    /// Look only at what the quick level runs: its cases, and the kernels that it samples.
+    #[arg(long)]
+    pub(crate) quick: bool,
     /// Device to plant them into; the CPU and the first adapter if absent.
     #[arg(long, value_name = "NAME")]
     pub(crate) device: Option<String>,

@@ -134,6 +134,9 @@ fn plant(faults: &[Fault], devices: &[DeviceSummary], arguments: &MutantsArgumen
     let start = Instant::now();
     let adapter = devices.iter().find(|d| d.id != "cpu").map(|d| d.id.clone());
     let mut runner = Runner::new(adapter);
+    if arguments.quick {
+        runner = runner.at_the_quick_level();
+    }
     let bar = output::progress("planted faults", arguments.quiet);
     bar.set_length(faults.len() as u64);
     let mut verdicts: Vec<Verdict> = Vec::new();

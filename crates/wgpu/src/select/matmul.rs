@@ -348,7 +348,8 @@ impl Product {
 
     /// What follows the sum besides the activation, as in `matmul/shared.wesl`.
     fn more(&self) -> u32 {
-        let part = |view: &Option<View>, has: u32, at: u32| view.as_ref().map_or(0, |v| has | (code(v.dtype) as u32) << at);
+        let part =
+            |view: &Option<View>, has: u32, at: u32| view.as_ref().map_or(0, |v| has | (code(v.dtype) as u32) << at);
         part(&self.bias, 1, 4) | part(&self.residual, 2, 8)
     }
 

@@ -84,9 +84,15 @@ fn the_quick_level_runs_every_kernel_with_every_type() {
                 all.insert(pair);
             }
         }
-        missing.extend(all.difference(&run).map(|(family, dtype, kernel)| {
-            format!("{}: {family} of {dtype} by {kernel}", caps.profile.name)
-        }));
+        missing.extend(
+            all.difference(&run)
+                .map(|(family, dtype, kernel)| format!("{}: {family} of {dtype} by {kernel}", caps.profile.name)),
+        );
     }
-    assert!(missing.is_empty(), "{} are never run:\n{}", missing.len(), missing.into_iter().collect::<Vec<_>>().join("\n"));
+    assert!(
+        missing.is_empty(),
+        "{} are never run:\n{}",
+        missing.len(),
+        missing.into_iter().collect::<Vec<_>>().join("\n")
+    );
 }

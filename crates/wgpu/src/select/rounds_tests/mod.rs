@@ -29,8 +29,7 @@ const MOST: u64 = 4000;
 /// Launches of one kernel that are run for each device.
 const EACH: usize = 6;
 /// The constants that loops depend on.
-const OF_LOOPS: [&str; 9] =
-    ["UNIT", "GROUP", "LANES", "M", "COLUMNS", "UNROLL", "PAIRS", "BLOCK", "B_ALONG_K"];
+const OF_LOOPS: [&str; 9] = ["UNIT", "GROUP", "LANES", "M", "COLUMNS", "UNROLL", "PAIRS", "BLOCK", "B_ALONG_K"];
 
 /// What was found of a kernel.
 #[derive(Default)]

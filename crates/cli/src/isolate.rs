@@ -45,18 +45,26 @@ pub(crate) struct IsolationArguments {
 impl IsolationArguments {
     /// The limits for a kind of device, or none for a run in this process.
     pub(crate) fn limits(&self, level: Level, kind: DeviceKind) -> Option<Isolation> {
-        let workers = match (self.workers, kind) {
-            (Some(workers), _) => workers as usize,
-            (None, DeviceKind::Software) => std::thread::available_parallelism().map_or(1, usize::from).min(4),
-            (None, _) => 1,
+        let usual = usual_isolation(level, kind);
+        let isolation = match self.workers {
+            Some(workers) => usual.with_workers(workers as usize),
+            None => usual,
         };
-        let isolation = Isolation::new(level).with_workers(workers);
         let isolation = match self.group_timeout {
             Some(seconds) => isolation.with_group_limit(Duration::from_secs(seconds)),
             None => isolation,
         };
         (!self.no_isolation).then_some(isolation)
     }
+}
+
+/// The limits for a kind of device where nothing else is asked for.
+pub(crate) fn usual_isolation(level: Level, kind: DeviceKind) -> Isolation {
+    let workers = match kind {
+        DeviceKind::Software => std::thread::available_parallelism().map_or(1, usize::from).min(4),
+        _ => 1,
+    };
+    Isolation::new(level).with_workers(workers)
 }
 
 /// What to open, in this process or in a worker: its arguments are made and read here alone.

@@ -1,14 +1,18 @@
-//! The main job: every device of the machine, checked quickly, running the embedded model, and
+//! The main job: every device of the machine, running the embedded model, checked quickly, and
 //! compared, with a table and a report at the end.
+//!
+//! The model comes first, so that a reader sees within seconds that a device works; a check on a
+//! machine without any compiled kernel takes minutes.
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
 use indicatif::MultiProgress;
 use unisono::DeviceSummary;
 use unisono_conformance::report::{DeviceReport, ProfileVerdict, Verdict};
-use unisono_conformance::{Isolation, Level, Options};
+use unisono_conformance::{Level, Options};
 
 use crate::check::{Unopened, check_device, outcome, print_failures, print_unfinished};
 use crate::isolate::{self, Opening};
@@ -48,7 +52,7 @@ pub(crate) fn run() -> Result<Outcome> {
     for c in &checked {
         print_model_failures(c);
     }
-    print_text(&checked);
+    print_texts(&checked);
     unopened.iter().for_each(|device| outln!("{device}"));
     checked.iter().for_each(|c| print_unfinished(&c.report));
 
@@ -66,11 +70,12 @@ fn check_all(devices: Vec<DeviceSummary>) -> Vec<Result<Checked, Unopened>> {
     let label = |d: &DeviceSummary| format!("{} {}", d.id, d.api);
     let bar = |d: &DeviceSummary| Progress::new(&label(d), Unit::Cases, false).among(&bars);
     let jobs: Vec<_> = devices.into_iter().map(|d| (bar(&d), d)).collect();
+    let said = Mutex::new(false);
     thread::scope(|scope| {
         let start = |(bar, device): (Progress, DeviceSummary)| {
             let check = {
-                let device = device.clone();
-                move || check(device, &bar)
+                let (device, said) = (device.clone(), &said);
+                move || check(device, &bar, said)
             };
             (device, scope.spawn(check))
         };
@@ -80,16 +85,32 @@ fn check_all(devices: Vec<DeviceSummary>) -> Vec<Result<Checked, Unopened>> {
     })
 }
 
-/// The quick suite and the embedded model on one device.
-fn check(device: DeviceSummary, bar: &Progress) -> Result<Checked, Unopened> {
-    let (opening, isolation) = (Opening::new(&device), Isolation::new(Level::Quick));
-    let ran = check_device(&opening, &Options::new(Level::Quick), Some(&isolation), bar);
-    let mut report = ran.map_err(|e| Unopened::new(&device, &e))?.report;
+/// The embedded model and the quick suite on one device. `said` is whether what the model writes has
+/// been printed.
+fn check(device: DeviceSummary, bar: &Progress, said: &Mutex<bool>) -> Result<Checked, Unopened> {
+    let opening = Opening::new(&device);
+    let isolation = isolate::usual_isolation(Level::Quick, device.kind);
     bar.set_message("the embedded model");
     let model = isolate::embedded_model(&opening, &isolation);
+    bar.suspend(|| print_model(&device, &model, said));
+    let ran = check_device(&opening, &Options::new(Level::Quick), Some(&isolation), bar);
+    let mut report = ran.map_err(|e| Unopened::new(&device, &e))?.report;
     bar.finish_and_clear();
     report.models.push(model.result());
     Ok(Checked { device, report, model })
+}
+
+/// What the model did on a device, and the first time what it wrote.
+fn print_model(device: &DeviceSummary, model: &model::Run, said: &Mutex<bool>) {
+    // The devices' lines must not mix.
+    let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(first) = model.prompts.first() else { return };
+    if !*said {
+        output::heading("The embedded model writes");
+        outln!("{}{}", first.prompt, first.text);
+        *said = true;
+    }
+    outln!("({}: {:.0} tokens/s)", device.id, model.tokens_per_second);
 }
 
 fn table(checked: &[Checked]) -> comfy_table::Table {
@@ -156,15 +177,14 @@ fn print_model_failures(checked: &Checked) {
     }
 }
 
-/// What the model wrote: once if all devices agree, which they should.
-fn print_text(checked: &[Checked]) {
+/// What the model wrote on each device, if they do not agree, which they should.
+fn print_texts(checked: &[Checked]) {
     let texts = || checked.iter().filter_map(|c| c.model.prompts.first().map(|p| (c, p)));
     let Some((_, first)) = texts().next() else { return };
-    output::heading("The embedded model writes");
     if texts().all(|(_, p)| p.text == first.text) {
-        outln!("{}{}", first.prompt, first.text);
-        outln!("(the same on {} of {} devices)", texts().count(), checked.len());
+        outln!("The embedded model wrote the same text on {} of {} devices.", texts().count(), checked.len());
     } else {
+        output::heading("The embedded model does not write the same on all devices");
         for (c, p) in texts() {
             outln!("{}: {}{}", c.device.id, p.prompt, p.text);
         }

@@ -366,16 +366,15 @@ impl Flash {
             Some(size) => repeat(TILE_KEYS.div_ceil(size), repeat(size.min(TILE_KEYS), NONE)),
             None => repeat(TILE_KEYS, NONE),
         };
-        product + repeat(4, NONE) + largest + sums
+        product + largest + sums
     }
 
     fn loops(&self) -> Loops {
         let rows = 4 * self.teams;
         let queries = repeat(self.head_dim.div_ceil(TILE_KEYS), NONE);
         let tiles = repeat(self.keys.div_ceil(TILE_KEYS), self.tile());
-        let runs = repeat(self.runs, repeat(rows, NONE) + repeat(4, NONE) + tiles);
-        // Sinks, and what is stored.
-        queries + runs + repeat(4, NONE) + repeat(4, repeat(self.columns, NONE))
+        let runs = repeat(self.runs, repeat(rows, NONE) + tiles);
+        queries + runs + repeat(4, repeat(self.columns, NONE))
     }
 
     /// The most keys, in whole tiles, with which the loops make at most `limit` rounds; nothing where

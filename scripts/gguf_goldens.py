@@ -4,7 +4,7 @@
 Why this exists: a GGUF file differs from the checkpoint it was made of in names, shapes, the order of
 rows and the meaning of some weights, besides its blocks. Here the `gguf` package writes small files of
 every architecture with every block format, and decodes their blocks; what that gives is put back into
-Hugging Face's order and run by `transformers` in f64, as in `model_goldens.py`. `tests/gguf_models.rs`
+Hugging Face's order and run by `transformers` in f64, as in `model_goldens.py`. `tests/models.rs`
 runs the files.
 
 Files are not stored but for their head (everything before the data, as the package wrote it). The data

@@ -12,6 +12,7 @@ answers get worse. The vocabularies here are as GGUF metadata states them; the t
   crates/models/tests/tokenizers/texts.json   texts by hand, then random ones
   crates/models/tests/tokenizers/NAME.json    a vocabulary, the tokens of each text as plain text,
                                               texts with special tokens, tokens to decode
+  crates/models/tests/tokenizers/wordpiece-flags.json   one vocabulary, read with each choice of two flags
 
 How to run it (some seconds):
 
@@ -416,6 +417,35 @@ def wordpiece(texts, lower, respell):
     return {"vocabulary": vocabulary, "plain": plain, "special": [], "decode": []}
 
 
+def wordpiece_flags(texts):
+    """One vocabulary with capital letters and accents, read in every way that the flags allow."""
+    from tempfile import TemporaryDirectory
+
+    from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
+
+    golden = wordpiece([], lower=False, respell=True)
+    vocabulary = golden["vocabulary"]
+    spelled = [t if t.startswith("[") and len(t) > 2 else t[1:] if t[0] == "\u2581" else "##" + t for t in vocabulary["tokens"]]
+    cases = []
+    with TemporaryDirectory() as directory:
+        file = Path(directory) / "vocab.txt"
+        file.write_text("\n".join(spelled) + "\n", encoding="utf-8")
+        for lower in [None, False, True]:
+            for strip in [None, False, True]:
+                slow = BertTokenizerLegacy(str(file), do_lower_case=bool(lower), strip_accents=strip)
+
+                def encode(text):
+                    return slow.convert_tokens_to_ids(
+                        [p for w in slow.basic_tokenizer.tokenize(text) for p in slow.wordpiece_tokenizer.tokenize(w)]
+                    )
+
+                stripped = bool(lower) if strip is None else strip
+                # As above: the pure Python one composes characters first.
+                plain = [encode(t) if stripped or t == unicodedata.normalize("NFC", t) else None for t in texts]
+                cases.append({"lowercase": lower, "strip_accents": strip, "plain": plain})
+    return {"vocabulary": vocabulary, "texts": texts, "cases": cases}
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--random", type=int, default=200)
@@ -465,6 +495,7 @@ def main():
     for name, golden in goldens.items():
         assert len(golden["plain"]) == len(texts)
         write(arguments.out / f"{name}.json", {"made_with": made_with, **golden})
+    write(arguments.out / "wordpiece-flags.json", {"made_with": made_with, **wordpiece_flags(BY_HAND)})
 
 
 def write(path, value):

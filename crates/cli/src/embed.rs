@@ -1,4 +1,4 @@
-//! `unisono embed`: texts to vectors, by an encoder.
+//! `unisono embed`: texts to vectors, by an encoder or a decoder.
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use unisono_models::{Source, TextEncoder};
+use unisono_models::{EncodedText, SentenceConfig, Source, TextEncoder};
 
-use crate::Outcome;
 use crate::output::{self, Usage};
+use crate::{Outcome, load};
 
 /// Numbers of a vector that the table shows.
 const SHOWN: usize = 4;
@@ -17,8 +17,8 @@ const SHOWN: usize = 4;
 /// Arguments of `embed`.
 #[derive(Args)]
 pub(crate) struct EmbedArguments {
-    /// A directory with config.json, model.safetensors and tokenizer.json, or a GGUF file, of an
-    /// encoder. What sentence-transformers wrote beside them decides about pooling.
+    /// A directory with config.json, model.safetensors and tokenizer.json, or a GGUF file. What
+    /// sentence-transformers wrote beside them decides about prompts, pooling and length.
     #[arg(long, value_name = "PATH")]
     model: PathBuf,
     /// A text. Repeatable; the lines of standard input if absent.
@@ -30,6 +30,13 @@ pub(crate) struct EmbedArguments {
     /// How hidden states become one vector; as the model's files say if absent, or else the mean.
     #[arg(long, value_enum)]
     pooling: Option<Pooling>,
+    /// A text that goes before each text, instead of the model's prompt.
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "prompt_name")]
+    prompt: Option<String>,
+    /// The model's prompt of this name (`query`, `document`, …) before each text; its default prompt
+    /// if absent.
+    #[arg(long, value_name = "NAME")]
+    prompt_name: Option<String>,
     /// Whether vectors have length 1; as the model's files say if absent, or else yes.
     #[arg(long, value_name = "BOOL")]
     normalize: Option<bool>,
@@ -68,13 +75,15 @@ struct Embeddings<'a> {
     device_id: &'a str,
     dimensions: usize,
     normalized: bool,
+    /// What went before each text.
+    prompt: &'a str,
     embeddings: Vec<Embedding<'a>>,
 }
 
 #[derive(Serialize)]
 struct Embedding<'a> {
     text: &'a str,
-    /// Tokens that were looked at, special ones included.
+    /// Tokens that were looked at, those of the prompt and special ones included.
     tokens: usize,
     /// Whether the text has more tokens than the model looks at.
     truncated: bool,
@@ -86,28 +95,19 @@ pub(crate) fn run(arguments: &EmbedArguments) -> Result<Outcome> {
     let source = Source::open(&arguments.model)?;
     let device = unisono::open(&arguments.device)?;
     let encoder = TextEncoder::load(&device, &source)?;
+    load::notes(encoder.notes());
     let sentence = encoder.sentence();
     let pooling = arguments.pooling.map(Into::into).or(sentence.map(|s| s.pooling));
     let pooling = pooling.unwrap_or(unisono_models::Pooling::Mean);
     let normalized = arguments.normalize.or(sentence.map(|s| s.normalise)).unwrap_or(true);
-
-    let tokenizer = encoder.tokenizer()?;
-    let mut tokens = Vec::new();
-    let mut truncated = Vec::new();
-    for text in &texts {
-        let all = tokenizer.encode(text, true)?;
-        truncated.push(all.len() > encoder.max_tokens());
-        tokens.push(encoder.truncate(all));
-    }
-    let lists: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
-    let vectors = encoder.embed(&lists, pooling, normalized)?;
-    if vectors.iter().flatten().any(|x| !x.is_finite()) {
-        anyhow::bail!("{} on {}: an embedding is not finite", encoder.name(), device.info().name);
-    }
+    let prompt = prompt(arguments, sentence)?;
+    let encoded = texts.iter().map(|text| encoder.encode(text, prompt));
+    let encoded = encoded.collect::<unisono::Result<Vec<EncodedText>>>()?;
+    let vectors = encoder.embed(&encoded.iter().collect::<Vec<_>>(), pooling, normalized)?;
     let of = |i: usize| Embedding {
         text: &texts[i],
-        tokens: tokens[i].len(),
-        truncated: truncated[i],
+        tokens: encoded[i].tokens.len(),
+        truncated: encoded[i].truncated,
         embedding: &vectors[i],
     };
     let info = device.info();
@@ -117,6 +117,7 @@ pub(crate) fn run(arguments: &EmbedArguments) -> Result<Outcome> {
         device_id: &info.id,
         dimensions: encoder.config().hidden_size,
         normalized,
+        prompt,
         embeddings: (0..texts.len()).map(of).collect(),
     };
     if arguments.json {
@@ -125,6 +126,18 @@ pub(crate) fn run(arguments: &EmbedArguments) -> Result<Outcome> {
         print_table(&found);
     }
     Ok(Outcome::Passed)
+}
+
+/// What goes before each text.
+fn prompt<'a>(arguments: &'a EmbedArguments, sentence: Option<&'a SentenceConfig>) -> Result<&'a str> {
+    match (&arguments.prompt, &arguments.prompt_name, sentence) {
+        (Some(prompt), ..) => Ok(prompt),
+        (None, name, Some(sentence)) => {
+            sentence.prompt(name.as_deref()).map_err(|e| Usage(format!("--prompt-name: {}", e.message())).into())
+        }
+        (None, Some(_), None) => Err(Usage("--prompt-name: the model's files name no prompts".into()).into()),
+        (None, None, None) => Ok(""),
+    }
 }
 
 /// The texts of the command line, or the lines of standard input that are not empty.

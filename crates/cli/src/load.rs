@@ -52,7 +52,16 @@ impl ModelArguments {
             bar.set_position(done);
         });
         bar.finish_and_clear();
-        Ok(model?)
+        let model = model?;
+        notes(model.notes());
+        Ok(model)
+    }
+}
+
+/// Says once what the files of a model say twice or wrongly, and how that was decided.
+pub(crate) fn notes(notes: &[String]) {
+    for note in notes {
+        errln!("note: {note}");
     }
 }
 

@@ -35,8 +35,7 @@ struct Logits<'a> {
     tokens: &'a [u32],
     /// Positions and vocabulary.
     shape: [usize; 2],
-    /// One row for each position: it predicts the token after it. `null` is not a number or
-    /// infinite.
+    /// One row for each position: it predicts the token after it.
     logits: Vec<&'a [f32]>,
 }
 

@@ -76,6 +76,9 @@ pub(crate) fn run(arguments: &PerplexityArguments) -> Result<Outcome> {
         bar.set_position(done as u64);
     })?;
     bar.finish_and_clear();
+    if !found.value().is_finite() {
+        anyhow::bail!("the perplexity is beyond the largest number: a token has {:.1} nats in the mean", found.mean);
+    }
     let (info, seconds) = (model.device().info(), start.elapsed().as_secs_f64());
     if arguments.json {
         let scored = Scored {

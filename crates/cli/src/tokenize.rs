@@ -14,8 +14,8 @@ use crate::output::Usage;
 /// Arguments of `tokenize`.
 #[derive(Args)]
 pub(crate) struct TokenizeArguments {
-    /// A GGUF file, a directory with tokenizer.json, or such a file itself; the embedded model if
-    /// absent.
+    /// A GGUF file, a directory with tokenizer.json or with vocab.json and merges.txt, or a
+    /// tokenizer.json itself; the embedded model if absent.
     #[arg(long, value_name = "PATH")]
     model: Option<PathBuf>,
     /// Text to cut; standard input, with all its line breaks, if absent.
@@ -50,16 +50,27 @@ struct Report<'a> {
     model: &'a str,
     text: &'a str,
     tokens: &'a [u32],
-    /// How the vocabulary spells each token.
-    pieces: Vec<String>,
+    /// How the vocabulary spells each token; null for one that only the model has.
+    pieces: Vec<Option<String>>,
+}
+
+/// A tokenizer, and what it belongs to.
+struct Opened {
+    name: String,
+    tokenizer: Tokenizer,
+    /// Tokens of the model, where there is one. Its table may have more rows than the vocabulary has
+    /// tokens.
+    rows: Option<usize>,
 }
 
 pub(crate) fn run(arguments: &TokenizeArguments) -> Result<Outcome> {
-    let (name, tokenizer) = open(arguments.model.as_deref())?;
-    let piece = |&id: &u32| {
-        let size = tokenizer.vocab_size();
-        let none = || Usage(format!("token {id} is outside the vocabulary of {size}"));
-        tokenizer.token(id).ok_or_else(none)
+    let Opened { name, tokenizer, rows } = open(arguments.model.as_deref())?;
+    let piece = |&id: &u32| match tokenizer.token(id) {
+        None if rows.is_none_or(|rows| id as usize >= rows) => {
+            let size = tokenizer.vocab_size().max(rows.unwrap_or(0));
+            Err(Usage(format!("token {id} is outside the vocabulary of {size}")))
+        }
+        piece => Ok(piece),
     };
     let (text, tokens) = match &arguments.decode {
         Some(Tokens(tokens)) => {
@@ -81,7 +92,9 @@ pub(crate) fn run(arguments: &TokenizeArguments) -> Result<Outcome> {
     } else if arguments.decode.is_some() {
         outln!("{text}");
     } else {
-        tokens.iter().zip(&pieces).for_each(|(id, piece)| outln!("{id:>7}  {}", piece.escape_debug()));
+        for (id, piece) in tokens.iter().zip(&pieces) {
+            outln!("{id:>7}  {}", piece.as_deref().unwrap_or_default().escape_debug());
+        }
     }
     Ok(Outcome::Passed)
 }
@@ -92,19 +105,40 @@ fn read() -> Result<String> {
     Ok(text)
 }
 
-/// The tokenizer of a model and the model's name. Weights are not needed.
-fn open(path: Option<&Path>) -> Result<(String, Tokenizer)> {
-    let json = match path {
-        Some(path) if path.is_dir() && path.join("tokenizer.json").is_file() => Some(path.join("tokenizer.json")),
-        Some(path) if path.extension().is_some_and(|e| e == "json") => Some(path.to_path_buf()),
-        _ => None,
-    };
-    if let (Some(json), Some(path)) = (json, path) {
-        let bytes = std::fs::read(&json).with_context(|| json.display().to_string())?;
-        return Ok((path.display().to_string(), Tokenizer::from_bytes(&bytes)?));
+/// The tokenizer of a model. Weights are not needed.
+fn open(path: Option<&Path>) -> Result<Opened> {
+    if let Some(path) = path {
+        let name = path.display().to_string();
+        if path.extension().is_some_and(|e| e == "json") {
+            let bytes = std::fs::read(path).with_context(|| name.clone())?;
+            return Ok(Opened { name, tokenizer: Tokenizer::from_bytes(&bytes)?, rows: None });
+        }
+        if path.is_dir() {
+            match Tokenizer::from_dir(path) {
+                Ok(Some(tokenizer)) => return Ok(Opened { name, tokenizer, rows: rows(path) }),
+                Ok(None) => {}
+                // A GGUF file beside files that are not read has a vocabulary of its own.
+                Err(error) => {
+                    let source = Source::open(path).ok().filter(|source| source.vocabulary().is_some());
+                    return source.as_ref().map_or_else(|| Err(error.into()), opened);
+                }
+            }
+        }
     }
-    let source = path.map(Source::open).transpose()?.unwrap_or_else(tiny_llama);
+    opened(&path.map(Source::open).transpose()?.unwrap_or_else(tiny_llama))
+}
+
+fn opened(source: &Source) -> Result<Opened> {
     let name = source.name().to_owned();
     let tokenizer = source.tokenizer()?.with_context(|| format!("the model {name} has no tokenizer"))?;
-    Ok((name, tokenizer))
+    Ok(Opened { rows: Some(source.config()?.vocab_size), name, tokenizer })
+}
+
+/// How many tokens the model of a directory has, if its `config.json` says: it may be that of a model
+/// that is not supported.
+fn rows(dir: &Path) -> Option<usize> {
+    let config = std::fs::read(dir.join("config.json")).ok()?;
+    let config: serde_json::Value = serde_json::from_slice(&config).ok()?;
+    let size = config.get("vocab_size").or_else(|| config.pointer("/text_config/vocab_size"))?;
+    size.as_u64().and_then(|size| usize::try_from(size).ok())
 }

@@ -25,7 +25,7 @@ pub use check::{Golden, Goldens, PromptResult, Verification, goldens, tiny_llama
 #[cfg(not(target_family = "wasm"))]
 pub use check::{verify, verify_source};
 pub use config::{Activation, Architecture, ExpertsConfig, ModelConfig, RopeConfig, RopeScaling};
-pub use encoder::{EncoderText, TextEncoder};
+pub use encoder::{EncodedText, EncoderText, TextEncoder};
 pub use engine::{
     Batch, BatchOptions, CacheKind, GenerateOptions, Generation, Perplexity, PerplexityOptions, SampleOptions, Sampler,
     SequenceId, Session, StopReason, StopWatch,

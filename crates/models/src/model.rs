@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use unisono_core::{DType, Device, Error, Result};
 
-use crate::arch::{self, Decoder};
+use crate::arch::{self, Decoder, Purpose};
 use crate::config::{self, ModelConfig};
 use crate::engine::cache::Layout;
 use crate::engine::memory::Demand;
@@ -42,11 +42,13 @@ struct Shared {
     name: String,
     device: Device,
     config: ModelConfig,
-    tokenizer: Option<Tokenizer>,
+    /// Or why there is none.
+    tokenizer: Result<Tokenizer>,
     decoder: Box<dyn Decoder>,
     context_len: usize,
     cache_dtype: DType,
     prefill_chunk: usize,
+    notes: Vec<String>,
 }
 
 impl Model {
@@ -65,11 +67,25 @@ impl Model {
         options: &ModelOptions,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Model> {
-        let mut config = ModelConfig::from_json(&source.config)?;
-        let tokenizer = source.tokenizer()?;
+        Model::load_for(device, source, options, Purpose::Predict, progress)
+    }
+
+    /// [`load_with_progress`](Self::load_with_progress), with the output projection or without.
+    pub(crate) fn load_for(
+        device: &Device,
+        source: &Source,
+        options: &ModelOptions,
+        purpose: Purpose,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Model> {
+        source.check_pointers()?;
+        let mut config = source.config()?;
+        let mut notes = [source.notes(), &config.notes[..]].concat();
+        let tokenizer = source.tokenizer_or_why()?;
         // Models for chats end a turn with a token that only their vocabulary or this file names.
         let listed = source.generation.as_deref().map(|json| config::end_tokens(json, config.vocab_size));
-        let listed = listed.transpose()?.unwrap_or_default();
+        let (listed, more) = listed.transpose()?.unwrap_or_default();
+        notes.extend(more);
         for &token in listed.iter().chain(tokenizer.iter().flat_map(Tokenizer::end_tokens)) {
             if !config.eos_token_ids.contains(&token) {
                 config.eos_token_ids.push(token);
@@ -82,15 +98,19 @@ impl Model {
         }
         check_cache_dtype(options.cache_dtype, &config)?;
         let weights = Weights::open(source)?;
+        notes.extend_from_slice(weights.notes());
+        notes.extend(arch::resolve_tying(&mut config, &weights)?);
         let total = weights.total_bytes();
-        let layout = Layout::Contiguous { caches: 1, context_len };
+        // For embedding, the cache is as long as the longest text and comes later.
+        let cached = if purpose == Purpose::Predict { context_len } else { 1 };
+        let layout = Layout::Contiguous { caches: 1, context_len: cached };
         let demand = Demand { weights: total, layout, dtype: options.cache_dtype };
         demand.check(device, &config)?;
         progress(0, total);
         let told = RefCell::new(progress);
         let tell = |done, total| (told.borrow_mut())(done, total);
         let weights = weights.with_progress(&tell);
-        let decoder = arch::load_decoder(device, &config, &weights, context_len)
+        let decoder = arch::load_decoder(device, &config, &weights, context_len, purpose)
             .map_err(|e| demand.explain(e, device, &config))?;
         tell(total, total);
         let prefill_chunk = options.prefill_chunk.clamp(1, context_len).next_power_of_two();
@@ -104,6 +124,7 @@ impl Model {
                 context_len,
                 cache_dtype: options.cache_dtype,
                 prefill_chunk,
+                notes,
             }),
         })
     }
@@ -129,6 +150,12 @@ impl Model {
         &self.shared.config
     }
 
+    /// What the files say twice, wrongly or not at all and how that was decided, in words for people:
+    /// each is worth showing once.
+    pub fn notes(&self) -> &[String] {
+        &self.shared.notes
+    }
+
     /// Number of weights, tied ones once.
     pub fn parameters(&self) -> u64 {
         self.shared.decoder.parameters()
@@ -144,10 +171,9 @@ impl Model {
         &self.shared.device
     }
 
-    /// Its tokenizer; an error if the checkpoint had none.
+    /// Its tokenizer; an error that says why if the checkpoint had none.
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
-        let tokenizer = self.shared.tokenizer.as_ref();
-        tokenizer.ok_or_else(|| Error::invalid(format!("the model {} has no tokenizer", self.shared.name)))
+        self.shared.tokenizer.as_ref().map_err(Clone::clone)
     }
 
     /// Fails on no tokens and on one outside the vocabulary.

@@ -3,14 +3,14 @@
 
 use unisono_core::Result;
 
-use super::blocks::{Attention, DecoderLayer, Embedding, Linear, Loader, Mlp, Projections, Stack};
+use super::blocks::{Attention, DecoderLayer, Embedding, Loader, Mlp, Projections, Stack};
 use crate::config::ModelConfig;
 
 /// Loads a model: `wte` `[vocab, hidden]`, `wpe` `[positions, hidden]`, the layers `h.N`, `ln_f`.
 pub(crate) fn load(loader: &Loader<'_>, config: &ModelConfig) -> Result<Stack> {
     let model = loader.at("transformer");
-    let (vocab, hidden, eps) = (config.vocab_size, config.hidden_size, config.norm_eps);
-    let tokens = model.tensor("wte.weight", &[vocab, hidden])?;
+    let (hidden, eps) = (config.hidden_size, config.norm_eps);
+    let (tokens, head) = loader.embedding_and_head("transformer.wte", config)?;
     let positions = model.tensor("wpe.weight", &[config.max_position_embeddings, hidden])?;
     let layer = |i: usize| {
         let layer = model.at(format_args!("h.{i}"));
@@ -32,10 +32,6 @@ pub(crate) fn load(loader: &Loader<'_>, config: &ModelConfig) -> Result<Stack> {
     };
     let layers = (0..config.num_hidden_layers).map(layer).collect::<Result<_>>()?;
     let norm = model.layer_norm("ln_f", hidden, eps)?;
-    let head = match config.tie_word_embeddings {
-        true => Linear::new(tokens.clone(), None),
-        false => loader.linear("lm_head", [vocab, hidden], false)?,
-    };
     let embedding = Embedding { tokens, positions: Some(positions), scale: None };
     Ok(Stack { embedding, layers, norm, head, softcap: None, parameters: loader.parameters() })
 }

@@ -58,15 +58,47 @@ pub(crate) struct EncoderInputs {
     pub(crate) lengths: Tensor,
 }
 
+/// Whether a decoder predicts tokens, or its hidden states are all that is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// With the output projection.
+    Predict,
+    /// Without: checkpoints for embedding often have none.
+    Embed,
+}
+
+/// Decides whether the output projection is the embedding table. Where the configuration says so and
+/// the file has a projection with other values, that is used, as transformers does: the note says so.
+pub(crate) fn resolve_tying(config: &mut ModelConfig, weights: &Weights<'_>) -> Result<Option<String>> {
+    let embedding = match config.architecture {
+        Architecture::Gpt2 => "transformer.wte.weight",
+        _ => "model.embed_tokens.weight",
+    };
+    let stored = config.tie_word_embeddings && weights.contains(embedding) && weights.contains(HEAD);
+    if config.architecture.is_encoder() || !stored || weights.equal(embedding, HEAD)? {
+        return Ok(None);
+    }
+    config.tie_word_embeddings = false;
+    Ok(Some(format!(
+        "tie_word_embeddings is true, but {} has {HEAD} with other values than {embedding}: the stored output \
+         projection is used",
+        weights.file_names()
+    )))
+}
+
+/// The output projection.
+const HEAD: &str = "lm_head.weight";
+
 /// Puts the weights of a decoder on a device, with what it needs for `context_len` positions.
 pub(crate) fn load_decoder(
     device: &Device,
     config: &ModelConfig,
     weights: &Weights<'_>,
     context_len: usize,
+    purpose: Purpose,
 ) -> Result<Box<dyn Decoder>> {
     let parameters = Cell::new(0);
-    let loader = &Loader::new(device, weights, &parameters);
+    let loader = &Loader::new(device, weights, &parameters).with_head(purpose == Purpose::Predict);
     let stack: Stack = match config.architecture {
         Architecture::Llama => llama::load(loader, config, context_len)?,
         Architecture::Mistral => mistral::load(loader, config, context_len)?,
@@ -78,7 +110,10 @@ pub(crate) fn load_decoder(
         Architecture::Phi3 => phi3::load(loader, config, context_len)?,
         Architecture::Gpt2 => gpt2::load(loader, config)?,
         Architecture::Bert => {
-            return Err(Error::invalid("config.json: BertModel is an encoder; it predicts no tokens"));
+            let (files, name) = (weights.file_names(), config.architecture.name());
+            return Err(Error::invalid(format!(
+                "{files}: {name} is an encoder; it embeds texts and predicts no tokens"
+            )));
         }
     };
     Ok(Box::new(stack))
@@ -90,9 +125,6 @@ pub(crate) fn load_encoder(device: &Device, config: &ModelConfig, weights: &Weig
     let loader = Loader::new(device, weights, &parameters);
     match config.architecture {
         Architecture::Bert => Ok(Box::new(bert::load(&loader, config)?)),
-        other => {
-            let message = format!("config.json: {} is a decoder; encoders are wanted here", other.name());
-            Err(Error::invalid(message))
-        }
+        other => Err(Error::internal(format!("{} is no encoder", other.name()))),
     }
 }

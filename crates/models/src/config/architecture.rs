@@ -4,6 +4,7 @@ use unisono_core::op::{self, Gate};
 use unisono_core::{Error, Result};
 
 use super::invalid;
+use crate::formats::shown;
 
 /// A family of models that can be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,17 +32,18 @@ pub enum Architecture {
     Bert,
 }
 
-/// Every architecture with its class in `transformers` and its `model_type`.
+/// Every architecture with its classes in `transformers`, the one that predicts tokens first, and its
+/// `model_type`.
 const NAMES: [(Architecture, &[&str], &str); 10] = [
-    (Architecture::Llama, &["LlamaForCausalLM"], "llama"),
-    (Architecture::Mistral, &["MistralForCausalLM"], "mistral"),
-    (Architecture::Mixtral, &["MixtralForCausalLM"], "mixtral"),
-    (Architecture::Qwen2, &["Qwen2ForCausalLM"], "qwen2"),
-    (Architecture::Qwen3, &["Qwen3ForCausalLM"], "qwen3"),
-    (Architecture::Gemma2, &["Gemma2ForCausalLM"], "gemma2"),
-    (Architecture::Gemma3, &["Gemma3ForCausalLM"], "gemma3_text"),
-    (Architecture::Phi3, &["Phi3ForCausalLM"], "phi3"),
-    (Architecture::Gpt2, &["GPT2LMHeadModel"], "gpt2"),
+    (Architecture::Llama, &["LlamaForCausalLM", "LlamaModel"], "llama"),
+    (Architecture::Mistral, &["MistralForCausalLM", "MistralModel"], "mistral"),
+    (Architecture::Mixtral, &["MixtralForCausalLM", "MixtralModel"], "mixtral"),
+    (Architecture::Qwen2, &["Qwen2ForCausalLM", "Qwen2Model"], "qwen2"),
+    (Architecture::Qwen3, &["Qwen3ForCausalLM", "Qwen3Model"], "qwen3"),
+    (Architecture::Gemma2, &["Gemma2ForCausalLM", "Gemma2Model"], "gemma2"),
+    (Architecture::Gemma3, &["Gemma3ForCausalLM", "Gemma3TextModel"], "gemma3_text"),
+    (Architecture::Phi3, &["Phi3ForCausalLM", "Phi3Model"], "phi3"),
+    (Architecture::Gpt2, &["GPT2LMHeadModel", "GPT2Model"], "gpt2"),
     (Architecture::Bert, &["BertModel", "BertForMaskedLM", "BertForPreTraining"], "bert"),
 ];
 
@@ -54,7 +56,7 @@ impl Architecture {
             (None, None) => return Err(invalid("neither architectures nor model_type says what model this is")),
         };
         let unsupported = || {
-            let name = class.or(model_type).unwrap_or_default();
+            let name = shown(class.or(model_type).unwrap_or_default());
             let all: Vec<&str> = NAMES.iter().filter_map(|(_, classes, _)| classes.first().copied()).collect();
             invalid(format!("architecture {name} is not supported; {} are", all.join(", ")))
         };
@@ -78,6 +80,19 @@ impl Architecture {
             Architecture::Gpt2 => "layer_norm_epsilon",
             Architecture::Bert => "layer_norm_eps",
             _ => "rms_norm_eps",
+        }
+    }
+
+    /// The longest context where the file does not say: the default of transformers.
+    pub(super) fn context(self) -> usize {
+        match self {
+            Architecture::Llama => 2048,
+            Architecture::Mistral | Architecture::Mixtral | Architecture::Gemma3 => 131_072,
+            Architecture::Qwen2 | Architecture::Qwen3 => 32_768,
+            Architecture::Gemma2 => 8192,
+            Architecture::Phi3 => 4096,
+            Architecture::Gpt2 => 1024,
+            Architecture::Bert => 512,
         }
     }
 

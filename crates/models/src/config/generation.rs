@@ -3,24 +3,19 @@
 //! Models for chats name the tokens that end a turn there, often more than `config.json` does. How
 //! tokens are drawn is the caller's choice, so nothing else of the file is read.
 
-use serde::Deserialize;
-use unisono_core::{Error, Result};
+use unisono_core::Result;
 
-use super::raw::TokenIds;
-use crate::formats::printable;
+use super::fields::Fields;
+use super::{tokens, within};
+use crate::formats::python_json;
 
-#[derive(Deserialize)]
-struct RawGeneration {
-    eos_token_id: Option<TokenIds>,
-}
+const FILE: &str = "generation_config.json";
 
-/// The tokens that end texts. Fails on one outside the vocabulary.
-pub(crate) fn end_tokens(json: &[u8], vocab_size: usize) -> Result<Vec<u32>> {
-    let fail = |why: String| Error::invalid(format!("generation_config.json: {}", printable(why)));
-    let raw: RawGeneration = serde_json::from_slice(json).map_err(|e| fail(e.to_string()))?;
-    let ids = raw.eos_token_id.map(TokenIds::into_vec).unwrap_or_default();
-    match ids.iter().find(|&&id| id as usize >= vocab_size) {
-        Some(id) => Err(fail(format!("eos_token_id {id} is outside the vocabulary of {vocab_size}"))),
-        None => Ok(ids),
-    }
+/// The tokens that end texts, and notes on those that are outside the vocabulary.
+pub(crate) fn end_tokens(json: &[u8], vocab_size: usize) -> Result<(Vec<u32>, Vec<String>)> {
+    let json = python_json(FILE, json)?;
+    let ids = Fields::parse(&json).and_then(|fields| fields.tokens("eos_token_id")).map_err(|e| within(FILE, &e))?;
+    let mut notes = Vec::new();
+    let ids = tokens::inside("eos_token_id", ids, vocab_size, &mut notes);
+    Ok((ids, notes.into_iter().map(|note| format!("{FILE}: {note}")).collect()))
 }

@@ -1,20 +1,21 @@
 //! What a model looks like: `config.json` of a checkpoint in the Hugging Face layout, checked.
 //!
-//! The file is read into a lenient mirror of what is published ([`raw`]: fields come and go between
-//! versions of `transformers`), then turned into [`ModelConfig`] ([`parse`]), which holds only
-//! values that the rest of the crate may rely on. Whatever would change the computation and is not
-//! implemented is refused by name: a model must not load and quietly compute something else.
+//! The architecture is looked at first; it decides which fields ([`fields`]) are read and turned into
+//! [`ModelConfig`] ([`parse`]), which holds only values that the rest of the crate may rely on.
+//! Whatever would change the computation and is not implemented is refused by name: a model must not
+//! load and quietly compute something else. What is wrong and of no consequence becomes a note.
 
 mod architecture;
+mod fields;
 mod generation;
 mod nested;
 mod parse;
-mod raw;
 mod rope;
+mod tokens;
 
 use unisono_core::{Error, Result};
 
-use crate::formats::printable;
+use crate::formats::{printable, python_json};
 use crate::pooling::Pooling;
 
 pub use architecture::{Activation, Architecture};
@@ -82,6 +83,8 @@ pub struct ModelConfig {
     pub bos_token_ids: Vec<u32>,
     /// Tokens that end a text.
     pub eos_token_ids: Vec<u32>,
+    /// What the file says that is not followed or had to be guessed, in words for people.
+    pub notes: Vec<String>,
 }
 
 /// A mixture of experts: a router chooses for each token.
@@ -94,10 +97,19 @@ pub struct ExpertsConfig {
 }
 
 impl ModelConfig {
-    /// Parses and checks `config.json`. The error names the field and what is wrong with it.
+    /// Parses and checks `config.json`, as Python reads it: `NaN` and `Infinity` are numbers. The
+    /// error names the field and what is wrong with it.
     pub fn from_json(json: &[u8]) -> Result<ModelConfig> {
-        let config = parse::parse(json)?;
-        config.check()?;
+        ModelConfig::from_file("config.json", json)
+    }
+
+    /// [`from_json`](Self::from_json) for a file, or a part of one, that is called `file` in errors
+    /// and notes.
+    pub(crate) fn from_file(file: &str, json: &[u8]) -> Result<ModelConfig> {
+        let json = python_json(file, json)?;
+        let mut config = parse::parse(&json).map_err(|e| within(file, &e))?;
+        config.check().map_err(|e| within(file, &e))?;
+        config.notes.iter_mut().for_each(|note| *note = format!("{file}: {note}"));
         Ok(config)
     }
 
@@ -135,13 +147,15 @@ impl ModelConfig {
             ("num_key_value_heads", self.num_key_value_heads),
             ("head_dim", self.head_dim),
             ("vocab_size", self.vocab_size),
-            ("max_position_embeddings", self.max_position_embeddings),
         ];
         for (name, size) in sizes {
-            // The upper limit keeps products of three sizes inside u64, and positions inside i32.
+            // The upper limit keeps products of three sizes inside u64.
             if size == 0 || size > MAX_SIZE {
                 return Err(invalid(format!("{name} is {size}; 1 to {MAX_SIZE} is possible")));
             }
+        }
+        if self.max_position_embeddings == 0 {
+            return Err(invalid("max_position_embeddings is 0; at least 1 is needed"));
         }
         if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
             return Err(invalid(format!(
@@ -179,10 +193,6 @@ impl ModelConfig {
         if self.architecture.is_encoder() && !(1..=MAX_SIZE).contains(&self.type_vocab_size) {
             return Err(invalid(format!("type_vocab_size is {}", self.type_vocab_size)));
         }
-        let ids = self.bos_token_ids.iter().chain(&self.eos_token_ids);
-        if let Some(id) = ids.copied().find(|&id| id as usize >= self.vocab_size) {
-            return Err(invalid(format!("token {id} is outside the vocabulary of {}", self.vocab_size)));
-        }
         Ok(())
     }
 }
@@ -190,12 +200,21 @@ impl ModelConfig {
 /// No size is larger than this.
 const MAX_SIZE: usize = 1 << 20;
 
+/// No text is longer: positions are signed 32-bit numbers.
+const MAX_POSITIONS: usize = i32::MAX as usize;
+
 /// No model has more layers than this.
 const MAX_LAYERS: usize = 1 << 14;
 
 /// No mixture has more experts than this.
 const MAX_EXPERTS: usize = 1 << 12;
 
+/// An error of a configuration; [`within`] says in which file.
 fn invalid(message: impl std::fmt::Display) -> Error {
-    Error::invalid(format!("config.json: {}", printable(message)))
+    Error::invalid(printable(message))
+}
+
+/// An error of the file `file`.
+fn within(file: &str, error: &Error) -> Error {
+    Error::new(error.kind(), format!("{file}: {}", error.message()))
 }

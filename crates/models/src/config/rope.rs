@@ -3,8 +3,8 @@
 use unisono_core::Result;
 
 use super::architecture::{Architecture, missing};
+use super::fields::Fields;
 use super::invalid;
-use super::raw::{LayerType, RawConfig, RawRope, RawRopeParameters};
 
 /// A rotary embedding (Su et al. 2021).
 #[derive(Clone, Debug, PartialEq)]
@@ -103,7 +103,7 @@ impl RopeConfig {
 
 /// The rotary embedding of the model, and that of its layers with a window where it differs.
 pub(super) fn parse(
-    raw: &RawConfig,
+    fields: &Fields<'_>,
     architecture: Architecture,
     head_dim: usize,
     max_positions: usize,
@@ -111,39 +111,46 @@ pub(super) fn parse(
     if matches!(architecture, Architecture::Gpt2 | Architecture::Bert) {
         return Ok((None, None));
     }
-    let (full, sliding) = match &raw.rope_parameters {
-        Some(RawRopeParameters::One(one)) => (Some(&**one), None),
-        Some(RawRopeParameters::ByLayer(by)) => {
-            let of = |layer| by.get(&layer).and_then(Option::as_ref);
-            (of(LayerType::FullAttention), of(LayerType::SlidingAttention))
+    // One set of parameters, or one for each type of layer.
+    let given = fields.object("rope_parameters")?;
+    let (full, sliding) = match given {
+        Some(by_layer) if by_layer.has("full_attention") || by_layer.has("sliding_attention") => {
+            (by_layer.object("full_attention")?, by_layer.object("sliding_attention")?)
         }
-        None => (None, None),
+        one => (one, None),
     };
-    let of_model = RopeContext { raw, architecture, head_dim, max_positions };
+    let of_model = RopeContext { fields, architecture, head_dim, max_positions };
     let theta = match architecture {
         Architecture::Mixtral | Architecture::Gemma3 => 1e6,
         _ => 1e4,
     };
     // Older files have the rescaling beside the base.
-    let full = of_model.config(full, raw.rope_scaling.as_ref(), raw.rope_theta.unwrap_or(theta))?;
+    let scaling = fields.object("rope_scaling")?;
+    let theta = fields.number("rope_theta")?.unwrap_or(theta);
+    let full = of_model.config(full.as_ref(), scaling.as_ref(), theta)?;
     let local = match architecture {
-        Architecture::Gemma3 => Some(of_model.config(sliding, None, raw.rope_local_base_freq.unwrap_or(1e4))?),
+        Architecture::Gemma3 => {
+            let theta = fields.number("rope_local_base_freq")?.unwrap_or(1e4);
+            Some(of_model.config(sliding.as_ref(), None, theta)?)
+        }
         _ => None,
     };
     Ok((Some(full), local))
 }
 
 struct RopeContext<'a> {
-    raw: &'a RawConfig,
+    fields: &'a Fields<'a>,
     architecture: Architecture,
     head_dim: usize,
     max_positions: usize,
 }
 
 impl RopeContext<'_> {
-    fn config(&self, parameters: Option<&RawRope>, scaling: Option<&RawRope>, theta: f64) -> Result<RopeConfig> {
-        let theta = parameters.and_then(|p| p.rope_theta).or(scaling.and_then(|s| s.rope_theta)).unwrap_or(theta);
-        let share = parameters.and_then(|p| p.partial_rotary_factor).or(self.raw.partial_rotary_factor).unwrap_or(1.0);
+    fn config(&self, parameters: Option<&Fields<'_>>, scaling: Option<&Fields<'_>>, theta: f64) -> Result<RopeConfig> {
+        let of = |fields: Option<&Fields<'_>>, name: &str| fields.map_or(Ok(None), |fields| fields.number(name));
+        let theta = of(parameters, "rope_theta")?.or(of(scaling, "rope_theta")?).unwrap_or(theta);
+        let share = of(parameters, "partial_rotary_factor")?.or(self.fields.number("partial_rotary_factor")?);
+        let share = share.unwrap_or(1.0);
         if !(share > 0.0 && share <= 1.0) {
             return Err(invalid(format!("partial_rotary_factor is {share}; it must be over 0 and at most 1")));
         }
@@ -159,13 +166,19 @@ impl RopeContext<'_> {
         Ok(RopeConfig { theta, rotary_dim, scaling })
     }
 
-    fn scaling(&self, raw: &RawRope) -> Result<RopeScaling> {
+    fn scaling(&self, raw: &Fields<'_>) -> Result<RopeScaling> {
         let phi3 = self.architecture == Architecture::Phi3;
+        let given_factor = raw.number("factor")?;
+        // Files have one of the two names, or both and equal.
+        let named = match raw.text("rope_type")? {
+            Some(kind) => Some(kind),
+            None => raw.text("type")?,
+        };
         // Early files of Phi-3 call LongRoPE by its first names.
-        let kind = match raw.kind() {
+        let kind = match named.as_deref() {
             Some("su" | "yarn") if phi3 => "longrope",
             Some(kind) => kind,
-            None if raw.factor.is_none() => return Ok(RopeScaling::None),
+            None if given_factor.is_none() => return Ok(RopeScaling::None),
             None => "(unnamed)",
         };
         let positive = |name: &str, value: Option<f64>| match value {
@@ -173,57 +186,61 @@ impl RopeContext<'_> {
             Some(v) => Err(invalid(format!("{name} of the rope scaling is {v}; it must be positive"))),
             None => Err(invalid(format!("the rope scaling {kind} needs {name}"))),
         };
-        let original = self.raw.original_max_position_embeddings.or(raw.original_max_position_embeddings);
-        let original_context =
-            positive("original_max_position_embeddings", original.or(Some(self.max_positions as f64)))?;
+        let given = |name: &str, or: f64| positive(name, Some(raw.number(name)?.unwrap_or(or)));
+        let needed = |name: &str| positive(name, raw.number(name)?);
+        const ORIGINAL: &str = "original_max_position_embeddings";
+        let original = self.fields.number(ORIGINAL)?.or(raw.number(ORIGINAL)?);
+        let original_context = positive(ORIGINAL, original.or(Some(self.max_positions as f64)))?;
         // What the context was extended by, where the file does not say.
         let extended = self.max_positions as f64 / original_context;
         match kind {
             "default" | "dynamic" => Ok(RopeScaling::None),
-            "linear" => Ok(RopeScaling::Linear { factor: positive("factor", raw.factor)? }),
+            "linear" => Ok(RopeScaling::Linear { factor: needed("factor")? }),
             "llama3" => {
-                let factor = positive("factor", raw.factor)?;
-                let low_freq_factor = positive("low_freq_factor", raw.low_freq_factor)?;
-                let high_freq_factor = positive("high_freq_factor", raw.high_freq_factor)?;
+                let factor = needed("factor")?;
+                let low_freq_factor = needed("low_freq_factor")?;
+                let high_freq_factor = needed("high_freq_factor")?;
                 if low_freq_factor >= high_freq_factor {
                     return Err(invalid("low_freq_factor of the rope scaling is not below high_freq_factor"));
                 }
                 Ok(RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context })
             }
             "yarn" => {
-                let factor = positive("factor", raw.factor.or(Some(extended)))?;
-                let beta_fast = positive("beta_fast", raw.beta_fast.or(Some(32.0)))?;
-                let beta_slow = positive("beta_slow", raw.beta_slow.or(Some(1.0)))?;
+                let factor = given("factor", extended)?;
+                let (beta_fast, beta_slow) = (given("beta_fast", 32.0)?, given("beta_slow", 1.0)?);
                 if beta_slow >= beta_fast {
                     return Err(invalid("beta_slow of the rope scaling is not below beta_fast"));
                 }
                 let temperature = |scale: f64| if factor <= 1.0 { 1.0 } else { 0.1 * scale * factor.ln() + 1.0 };
-                let inferred = match (raw.mscale, raw.mscale_all_dim) {
+                let inferred = match (raw.number("mscale")?, raw.number("mscale_all_dim")?) {
                     (Some(m), Some(all)) if m != 0.0 && all != 0.0 => temperature(m) / temperature(all),
                     _ => temperature(1.0),
                 };
-                let attention_factor = positive("attention_factor", raw.attention_factor.or(Some(inferred)))?;
-                let truncate = raw.truncate.unwrap_or(true);
+                let attention_factor = given("attention_factor", inferred)?;
+                let truncate = raw.flag("truncate")?.unwrap_or(true);
                 Ok(RopeScaling::Yarn { factor, beta_fast, beta_slow, truncate, original_context, attention_factor })
             }
             "longrope" => {
-                let short = raw.short_factor.clone().ok_or_else(|| missing("short_factor of the rope scaling"))?;
-                let long = raw.long_factor.clone().ok_or_else(|| missing("long_factor of the rope scaling"))?;
-                let factor = positive("factor", raw.factor.or(Some(extended)))?;
+                let short = list(raw, "short_factor")?;
+                let long = list(raw, "long_factor")?;
+                let factor = given("factor", extended)?;
                 let inferred = match factor {
                     f if f <= 1.0 => 1.0,
                     f => (1.0 + f.ln() / original_context.ln()).sqrt(),
                 };
-                let attention_factor = positive("attention_factor", raw.attention_factor.or(Some(inferred)))?;
+                let attention_factor = given("attention_factor", inferred)?;
                 Ok(RopeScaling::LongRope { short, long, original_context, attention_factor })
             }
-            "factors" => {
-                Ok(RopeScaling::Factors(raw.factors.clone().ok_or_else(|| missing("factors of the rope scaling"))?))
-            }
+            "factors" => Ok(RopeScaling::Factors(list(raw, "factors")?)),
             _ => {
                 let known = "default, dynamic, linear, llama3, yarn, longrope and factors are";
                 Err(invalid(format!("rope type {kind} is not supported; {known}")))
             }
         }
     }
+}
+
+/// A list of numbers that the rescaling needs.
+fn list(raw: &Fields<'_>, name: &str) -> Result<Vec<f64>> {
+    raw.numbers(name)?.ok_or_else(|| missing(&format!("{name} of the rope scaling")))
 }

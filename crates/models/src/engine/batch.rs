@@ -5,6 +5,7 @@
 use unisono_core::{Error, Result, Tensor};
 
 use crate::engine::cache::Layout;
+use crate::engine::finite;
 use crate::engine::runner::{Runner, Want, floats, tokens};
 use crate::engine::wait::fetch;
 use crate::model::Model;
@@ -54,6 +55,8 @@ pub struct Batch {
     /// The text of each cache.
     sequences: Vec<Option<Sequence>>,
     next: u64,
+    /// Texts whose logits were not finite in the last step.
+    failed: Vec<SequenceId>,
 }
 
 #[derive(Debug)]
@@ -100,7 +103,7 @@ impl Batch {
             return Err(Error::invalid(message));
         }
         let runner = Runner::new(model, layout, caches)?;
-        Ok(Batch { runner, sequences: (0..caches).map(|_| None).collect(), next: 0 })
+        Ok(Batch { runner, sequences: (0..caches).map(|_| None).collect(), next: 0, failed: Vec::new() })
     }
 
     /// The model.
@@ -188,14 +191,19 @@ impl Batch {
     /// whether there is more to read.
     ///
     /// Where a paged cache has too few free pages for the step the error says how many there are
-    /// and were asked for, and nothing has changed: end a text and go on.
+    /// and were asked for, and nothing has changed: end a text and go on. Where logits are not finite
+    /// the error says so, and [`failed`](Self::failed) whose: end those texts and go on, the next step
+    /// predicts for the others again.
     pub async fn step_logits_async(&mut self) -> Result<Vec<(SequenceId, Vec<f32>)>> {
         let Some(Ran { output, rows, ids }) = self.run(Want::Logits)? else { return Ok(Vec::new()) };
         let end = rows.iter().max().map_or(0, |&last| last + 1);
         let read = floats(&fetch(output.slice(0, 0..end)?.read()).await?);
         let vocab = self.model().config().vocab_size;
         let row = |i: usize| read.get(i * vocab..(i + 1) * vocab).map(<[f32]>::to_vec).unwrap_or_default();
-        Ok(ids.into_iter().zip(rows).map(|(id, i)| (id, row(i))).collect())
+        let found = ids.iter().copied().zip(rows).map(|(id, i)| (id, row(i))).collect::<Vec<_>>();
+        let bad = found.iter().filter(|(_, row)| !row.iter().all(|z| z.is_finite())).map(|(id, _)| *id).collect();
+        self.all_finite(&ids, bad)?;
+        Ok(found)
     }
 
     /// [`step_logits_async`](Self::step_logits_async) that chooses the most likely next tokens on
@@ -203,8 +211,34 @@ impl Batch {
     pub async fn step_tokens_async(&mut self) -> Result<Vec<(SequenceId, u32)>> {
         let Some(Ran { output, rows, ids }) = self.run(Want::Tokens)? else { return Ok(Vec::new()) };
         let read = tokens(&fetch(output.read()).await?);
-        let token = |i: usize| read.get(i).copied().ok_or_else(|| Error::internal("a step has too few tokens"));
-        ids.into_iter().zip(rows).map(|(id, i)| Ok((id, token(i)?))).collect()
+        let (mut found, mut bad) = (Vec::with_capacity(ids.len()), Vec::new());
+        for (&id, i) in ids.iter().zip(rows) {
+            match read.get(i).ok_or_else(|| Error::internal("a step has too few tokens"))? {
+                Some(token) => found.push((id, *token)),
+                None => bad.push(id),
+            }
+        }
+        self.all_finite(&ids, bad)?;
+        Ok(found)
+    }
+
+    /// The texts whose logits were not finite in the last step, which failed for that.
+    pub fn failed(&self) -> &[SequenceId] {
+        &self.failed
+    }
+
+    /// Fails where there are texts with logits that are not finite. What was predicted for the texts
+    /// `ids` is forgotten, so that the next step predicts it again.
+    fn all_finite(&mut self, ids: &[SequenceId], bad: Vec<SequenceId>) -> Result<()> {
+        self.failed = bad;
+        let Some(&first) = self.failed.first() else { return Ok(()) };
+        let len = self.find(first)?.1.tokens.len();
+        let what = format!("the logits after token {len} of text {}", first.0);
+        for &id in ids {
+            let len = self.find(id)?.1.tokens.len();
+            self.truncate(id, len)?;
+        }
+        Err(finite::error(self.model(), &what))
     }
 
     /// The cache and the text of a number.
@@ -248,6 +282,7 @@ impl Batch {
 
     /// Runs one step; `None` if it delivers nothing.
     fn run(&mut self, want: Want) -> Result<Option<Ran>> {
+        self.failed.clear();
         let plan = self.plan();
         if plan.entries.is_empty() {
             return Ok(None);

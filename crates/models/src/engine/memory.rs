@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use unisono_core::{DType, Device, Error, ErrorKind, Result};
+use unisono_core::{DType, Device, DeviceKind, Error, ErrorKind, Result};
 
 use crate::config::ModelConfig;
 use crate::engine::cache::Layout;
@@ -36,7 +36,9 @@ impl Demand {
             return Err(self.error(&why, device, config));
         }
         let asked = self.weights.saturating_add(self.cache_bytes(config)?);
-        match info.memory {
+        // What shares the host's memory may reach more of it than it calls its own.
+        let shares = matches!(info.kind, DeviceKind::IntegratedGpu | DeviceKind::Software);
+        match info.memory.filter(|_| !shares) {
             Some(memory) if asked > memory.saturating_sub(used) => {
                 let (asked, free) = (Bytes(asked), Bytes(memory.saturating_sub(used)));
                 Err(self.error(&format!("{asked} are asked for, and {free} are free"), device, config))

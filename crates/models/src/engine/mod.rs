@@ -3,6 +3,7 @@
 mod batch;
 pub(crate) mod cache;
 mod embed;
+pub(crate) mod finite;
 mod generate;
 pub(crate) mod memory;
 mod pages;

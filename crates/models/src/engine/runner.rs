@@ -12,6 +12,7 @@ use std::collections::hash_map::Entry as Slot;
 use unisono_core::{Captured, DType, Error, Result, Tensor, TensorDesc};
 
 use crate::engine::cache::{KvCache, Layout};
+use crate::engine::finite;
 use crate::engine::memory;
 use crate::engine::pages::Placement;
 use crate::engine::step::{Entry, StepInputs, StepShape};
@@ -36,7 +37,8 @@ pub(crate) struct Runner {
 pub(crate) enum Want {
     /// Only the cache is filled.
     Nothing,
-    /// The most likely token after each wanted one: u32 `[wanted, 1]`.
+    /// The most likely token after each wanted one, and whether its logits are finite
+    /// ([`finite::best_and_sum`]): f32 `[wanted, 2]`.
     Tokens,
     /// Logits after each wanted token: f32 `[wanted, vocab]`.
     Logits,
@@ -139,7 +141,7 @@ impl Step {
             };
             let output = match want {
                 Want::Nothing => return Ok(Vec::new()),
-                Want::Tokens => wanted_logits()?.argmax(1)?,
+                Want::Tokens => finite::best_and_sum(&wanted_logits()?)?,
                 Want::Logits => wanted_logits()?,
                 Want::AllLogits => decoder.logits(&hidden)?,
                 Want::AllHidden => hidden,
@@ -157,7 +159,7 @@ pub(crate) fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
 }
 
-/// Tokens as read.
-pub(crate) fn tokens(bytes: &[u8]) -> Vec<u32> {
-    bytes.as_chunks().0.iter().map(|&bytes| u32::from_le_bytes(bytes)).collect()
+/// Rows of [`finite::best_and_sum`] as read.
+pub(crate) fn tokens(bytes: &[u8]) -> Vec<Option<u32>> {
+    floats(bytes).as_chunks().0.iter().map(|&row| finite::token(row)).collect()
 }

@@ -3,6 +3,7 @@
 use unisono_core::{Error, Result, Tensor};
 
 use crate::engine::cache::Layout;
+use crate::engine::finite;
 use crate::engine::runner::{Runner, Want, floats, tokens};
 use crate::engine::wait::fetch;
 use crate::model::Model;
@@ -15,12 +16,24 @@ use crate::model::Model;
 pub struct Session {
     runner: Runner,
     tokens: Vec<u32>,
+    /// Tokens that the cache has room for.
+    capacity: usize,
 }
 
 impl Session {
     pub(crate) fn new(model: &Model) -> Result<Session> {
-        let layout = Layout::Contiguous { caches: 1, context_len: model.context_len() };
-        Ok(Session { runner: Runner::new(model, layout, 1)?, tokens: Vec::new() })
+        Session::with_capacity(model, model.context_len())
+    }
+
+    /// A session for texts of at most `capacity` tokens, which is no more than the model's context.
+    pub(crate) fn with_capacity(model: &Model, capacity: usize) -> Result<Session> {
+        let layout = Layout::Contiguous { caches: 1, context_len: capacity };
+        Ok(Session { runner: Runner::new(model, layout, 1)?, tokens: Vec::new(), capacity })
+    }
+
+    /// Tokens that the cache has room for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// The model.
@@ -45,7 +58,7 @@ impl Session {
 
     /// How many more tokens fit.
     pub fn remaining(&self) -> usize {
-        self.model().context_len() - self.len()
+        self.capacity - self.len()
     }
 
     /// Forgets all tokens; captured steps stay.
@@ -60,10 +73,13 @@ impl Session {
     }
 
     /// Adds tokens and returns the logits (f32, one per token of the vocabulary) that predict the
-    /// next one. Fails on no tokens, on one outside the vocabulary and if the context is full.
+    /// next one. Fails on no tokens, on one outside the vocabulary, if the context is full and on
+    /// logits that are not finite.
     pub async fn prefill_async(&mut self, tokens: &[u32]) -> Result<Vec<f32>> {
         let output = self.feed(tokens, Want::Logits)?;
-        Ok(floats(&fetch(output.read()).await?))
+        let logits = floats(&fetch(output.read()).await?);
+        finite::check(self.model(), &self.after("the logits", self.len()), &logits)?;
+        Ok(logits)
     }
 
     /// [`prefill_async`](Self::prefill_async) that chooses the most likely next token on the
@@ -71,7 +87,13 @@ impl Session {
     pub async fn prefill_token_async(&mut self, tokens: &[u32]) -> Result<u32> {
         let output = self.feed(tokens, Want::Tokens)?;
         let read = self::tokens(&fetch(output.read()).await?);
-        read.first().copied().ok_or_else(|| Error::internal("a step with a token has none"))
+        let token = read.first().copied().ok_or_else(|| Error::internal("a step with a token has none"))?;
+        token.ok_or_else(|| finite::error(self.model(), &self.after("the logits", self.len())))
+    }
+
+    /// What is computed after the first `len` tokens, for errors.
+    fn after(&self, what: &str, len: usize) -> String {
+        format!("{what} after token {len}")
     }
 
     /// Adds one token and returns the logits that predict the next one.
@@ -103,10 +125,16 @@ impl Session {
 
     async fn all(&mut self, tokens: &[u32], want: Want) -> Result<Vec<f32>> {
         self.check(tokens)?;
+        let what = if want == Want::AllHidden { "the hidden states" } else { "the logits" };
         let mut rows = Vec::new();
         for chunk in tokens.chunks(self.runner.max_tokens()) {
+            let before = self.len();
             let valid = self.run(chunk, want)?.slice(0, 0..chunk.len())?;
-            rows.extend(floats(&fetch(valid.read()).await?));
+            let read = floats(&fetch(valid.read()).await?);
+            for (i, row) in read.chunks((read.len() / chunk.len()).max(1)).enumerate() {
+                finite::check(self.model(), &self.after(what, before + i + 1), row)?;
+            }
+            rows.extend(read);
         }
         Ok(rows)
     }
@@ -116,7 +144,7 @@ impl Session {
         if tokens.len() > self.remaining() {
             return Err(Error::invalid(format!(
                 "the context of {} tokens is full: it holds {}, {} more do not fit",
-                self.model().context_len(),
+                self.capacity,
                 self.len(),
                 tokens.len()
             )));

@@ -7,8 +7,12 @@ pub mod gguf;
 #[cfg(not(target_family = "wasm"))]
 mod mapping;
 #[cfg(not(target_family = "wasm"))]
+mod misplaced;
+#[cfg(not(target_family = "wasm"))]
 mod open;
+pub(crate) mod pointer;
 mod progress;
+mod python;
 mod random;
 pub mod safetensors;
 mod source;
@@ -18,7 +22,8 @@ mod unique;
 mod weights;
 
 pub(crate) use conventions::Conventions;
+pub(crate) use python::python_json;
 pub use source::Source;
 pub use tensor::{StoredType, TensorInfo};
-pub(crate) use text::printable;
+pub(crate) use text::{printable, shown};
 pub(crate) use weights::Weights;

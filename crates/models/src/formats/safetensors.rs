@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use unisono_core::{Error, Result};
 
+use super::pointer;
 use super::tensor::{StoredType, TensorInfo};
 use super::text::{printable, shown};
 use super::unique::Unique;
@@ -38,6 +39,7 @@ impl Header {
     /// ```
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Header> {
         let fail = |message: fmt::Arguments<'_>| Error::invalid(format!("{name}: {message}"));
+        pointer::check(name, bytes)?;
         let size = bytes.len() as u64;
         let Some((length, rest)) = bytes.split_first_chunk() else {
             return Err(fail(format_args!("the file ends inside its header: it has {size} bytes")));
@@ -172,6 +174,7 @@ impl Index {
         struct Raw {
             weight_map: Unique<String>,
         }
+        pointer::check(name, json)?;
         let raw: Raw = serde_json::from_slice(json).map_err(|e| Error::invalid(format!("{name}: {}", printable(e))))?;
         let Unique(weight_map) = raw.weight_map;
         for file in weight_map.values() {
@@ -189,6 +192,11 @@ impl Index {
         files.sort_unstable();
         files.dedup();
         files
+    }
+
+    /// The file that the index names for a tensor.
+    pub(super) fn file_of(&self, tensor: &str) -> Option<&str> {
+        self.weight_map.get(tensor).map(String::as_str)
     }
 
     /// Whether each tensor is in the file that the index names. `file_of` says where it is.

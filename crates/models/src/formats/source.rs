@@ -6,10 +6,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use unisono_core::{DType, Result};
+use unisono_core::{DType, Error, Result};
 
 use super::data::Data;
 use super::gguf::{self, Set};
+use super::pointer;
 use super::random::Random;
 use super::safetensors::Index;
 use super::tensor::TensorInfo;
@@ -25,6 +26,8 @@ pub struct Source {
     /// `config.json`; for a GGUF model, what it would be.
     pub(crate) config: Cow<'static, [u8]>,
     pub(crate) tokenizer: Option<Cow<'static, [u8]>>,
+    /// Why there is no tokenizer, where there are files of one: who needs none is not bothered.
+    pub(crate) no_tokenizer: Option<Error>,
     /// The vocabulary of a GGUF model.
     pub(crate) vocabulary: Option<Arc<Vocabulary>>,
     /// The files of sentence-transformers, if there are some.
@@ -33,6 +36,8 @@ pub struct Source {
     pub(crate) generation: Option<Cow<'static, [u8]>>,
     pub(crate) chat: ChatFiles,
     pub(super) files: Files,
+    /// What the files say twice, and how that was decided.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Files that say how conversations are written, where a checkpoint has them.
@@ -73,11 +78,13 @@ impl Source {
             name: name.into(),
             config: config.into(),
             tokenizer: None,
+            no_tokenizer: None,
             vocabulary: None,
             sentence: None,
             generation: None,
             chat: ChatFiles::default(),
             files,
+            notes: Vec::new(),
         }
     }
 
@@ -91,17 +98,20 @@ impl Source {
 
     pub(super) fn from_gguf(name: String, files: Vec<(String, Data)>) -> Result<Source> {
         let set = Set::open(files)?;
-        let config = gguf::config_json(&set)?;
+        let mut notes = Vec::new();
+        let config = gguf::config_json(&set, &mut notes)?;
         let vocabulary = gguf::vocabulary(set.metadata())?;
         Ok(Source {
             name,
             config: config.into(),
             tokenizer: None,
+            no_tokenizer: None,
             vocabulary: vocabulary.map(Arc::new),
             sentence: None,
             generation: None,
             chat: ChatFiles::default(),
             files: Files::Gguf(Arc::new(set)),
+            notes,
         })
     }
 
@@ -128,9 +138,19 @@ impl Source {
     /// `modules.json`, of the pooling module's `config.json` and of `sentence_bert_config.json`.
     pub fn with_sentence_files(mut self, modules: &[u8], pooling: &[u8], limits: Option<&[u8]>) -> Result<Source> {
         let (pooling, limits) = (Some(pooling.to_vec()), limits.map(<[u8]>::to_vec));
-        let files = SentenceFiles { modules: modules.to_vec(), pooling, limits };
+        let files = SentenceFiles { modules: modules.to_vec(), pooling, limits, prompts: None };
         files.config()?;
         self.sentence = Some(files);
+        Ok(self)
+    }
+
+    /// With the content of `config_sentence_transformers.json`, which has the prompts that go before
+    /// texts. To be called after [`with_sentence_files`](Self::with_sentence_files).
+    pub fn with_sentence_prompts(mut self, json: &[u8]) -> Result<Source> {
+        let files = self.sentence.as_mut();
+        let files = files.ok_or_else(|| Error::invalid("prompts without the files of sentence-transformers"))?;
+        files.prompts = Some(json.to_vec());
+        files.config()?;
         Ok(self)
     }
 
@@ -173,7 +193,29 @@ impl Source {
 
     /// What the model looks like, from its `config.json` or from the metadata of a GGUF model.
     pub fn config(&self) -> Result<ModelConfig> {
-        ModelConfig::from_json(&self.config)
+        match self.gguf_file() {
+            Some(file) => ModelConfig::from_file(&format!("{file}: its metadata as config.json"), &self.config),
+            None => ModelConfig::from_json(&self.config),
+        }
+    }
+
+    /// What the files say twice and how that was decided, in words for people. Loading adds more:
+    /// [`Model::notes`](crate::Model::notes).
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Fails where a file in memory is not what it should be but a stand-in for it.
+    pub(crate) fn check_pointers(&self) -> Result<()> {
+        let files = [
+            ("tokenizer.json", &self.tokenizer),
+            ("tokenizer_config.json", &self.chat.config),
+            ("chat_template.jinja", &self.chat.template),
+        ];
+        files.into_iter().try_for_each(|(name, bytes)| match bytes {
+            Some(bytes) => pointer::check(name, bytes),
+            None => Ok(()),
+        })
     }
 
     /// The file with the metadata of a GGUF model, for errors.

@@ -30,12 +30,15 @@ pub(crate) struct Weights<'a> {
     /// The names of a GGUF model.
     naming: Option<Architecture>,
     progress: Option<Progress<'a>>,
+    /// What the files say twice.
+    notes: Vec<String>,
 }
 
 impl<'a> Weights<'a> {
     /// Reads the headers of all files.
     pub(crate) fn open(source: &'a Source) -> Result<Weights<'a>> {
-        let mut weights = Weights { files: Vec::new(), tensors: BTreeMap::new(), naming: None, progress: None };
+        let mut weights =
+            Weights { files: Vec::new(), tensors: BTreeMap::new(), naming: None, progress: None, notes: Vec::new() };
         match &source.files {
             Files::Gguf(set) => {
                 weights.naming = Some(set.architecture);
@@ -49,12 +52,28 @@ impl<'a> Weights<'a> {
                 }
             }
             Files::Safetensors { shards, index } => {
+                // Copies in other files than the index names: an overlay over a base, say.
+                let mut copies: BTreeMap<String, &str> = BTreeMap::new();
                 for shard in shards {
-                    let header = Header::parse(&shard.name, shard.data.bytes()?)?;
-                    weights.add(&shard.name, &shard.data, header.into_tensors())?;
+                    let mut tensors = Header::parse(&shard.name, shard.data.bytes()?)?.into_tensors();
+                    if let Some(index) = index {
+                        let named = |tensor: &str| index.file_of(tensor).is_none_or(|file| file == shard.name);
+                        let other = tensors.keys().filter(|tensor| !named(tensor));
+                        copies.extend(other.map(|tensor| (tensor.clone(), shard.name.as_str())));
+                        tensors.retain(|tensor, _| named(tensor));
+                    }
+                    weights.add(&shard.name, &shard.data, tensors)?;
                 }
                 if let Some(index) = index {
-                    index.check(|tensor| weights.file_of(tensor))?;
+                    index.check(|tensor| weights.file_of(tensor).or_else(|| copies.get(tensor).copied()))?;
+                }
+                if let Some((tensor, copy)) = copies.first_key_value() {
+                    let (count, file) = (copies.len(), weights.file_of(tensor).unwrap_or_default());
+                    let tensor = shown(tensor);
+                    weights.notes.push(format!(
+                        "{count} tensors are in more files than the index names, such as {tensor} in {file} and {copy}; \
+                         the index decides"
+                    ));
                 }
             }
         }
@@ -76,6 +95,16 @@ impl<'a> Weights<'a> {
     fn file_of(&self, tensor: &str) -> Option<&'a str> {
         let (file, _) = self.tensors.get(tensor)?;
         self.files.get(*file).map(|(name, _)| *name)
+    }
+
+    /// What was found twice and how that was decided.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The names of the files.
+    pub(crate) fn file_names(&self) -> String {
+        self.files.iter().map(|(file, _)| *file).collect::<Vec<_>>().join(", ")
     }
 
     /// In what the tensors differ from those of Hugging Face besides their names.
@@ -115,10 +144,10 @@ impl<'a> Weights<'a> {
     /// The element type and the bytes of a tensor of the given shape.
     pub(crate) fn bytes(&self, name: &str, shape: &[usize]) -> Result<(DType, Cow<'a, [u8]>)> {
         let Some((tensor, index, info)) = self.find(name) else {
-            let files: Vec<&str> = self.files.iter().map(|(file, _)| *file).collect();
+            let files = self.file_names();
             let also = self.naming.and_then(|naming| gguf::translate(naming, name));
             let also = also.map_or_else(String::new, |also| format!(" (there {also})"));
-            return Err(Error::invalid(format!("tensor {name}{also} is missing in {}", files.join(", "))));
+            return Err(Error::invalid(format!("tensor {name}{also} is missing in {files}")));
         };
         let (file, data) = self.files.get(index).ok_or_else(|| Error::internal("a tensor without a file"))?;
         let Some(dtype) = info.stored.dtype().filter(|dtype| dtype.is_float() || dtype.is_block()) else {
@@ -140,6 +169,24 @@ impl<'a> Weights<'a> {
         Ok((dtype, Cow::Borrowed(bytes)))
     }
 
+    /// Whether two tensors have the same shape and values, in whatever types of floats.
+    pub(crate) fn equal(&self, a: &str, b: &str) -> Result<bool> {
+        let (Some((_, file_a, a)), Some((_, file_b, b))) = (self.find(a), self.find(b)) else { return Ok(false) };
+        if a.shape != b.shape {
+            return Ok(false);
+        }
+        let bytes = |file: usize, info: &TensorInfo| {
+            let (_, data) = self.files.get(file).ok_or_else(|| Error::internal("a tensor without a file"))?;
+            Ok::<_, Error>(data.bytes()?.get(info.bytes.clone()).unwrap_or_default())
+        };
+        let (bytes_a, bytes_b) = (bytes(file_a, a)?, bytes(file_b, b)?);
+        if a.stored == b.stored && bytes_a == bytes_b {
+            return Ok(true);
+        }
+        let (Some(a), Some(b)) = (values(a, bytes_a), values(b, bytes_b)) else { return Ok(false) };
+        Ok(a.eq(b))
+    }
+
     /// The tensor of a Hugging Face name: its name in the file, the file and the description.
     fn find(&self, name: &str) -> Option<(&str, usize, &TensorInfo)> {
         let get =
@@ -155,5 +202,15 @@ impl<'a> Weights<'a> {
     pub(super) fn into_list(self) -> Vec<(String, String, TensorInfo)> {
         let file = |i: usize| self.files.get(i).map_or("", |(name, _)| *name).to_owned();
         self.tensors.into_iter().map(|(tensor, (i, info))| (tensor, file(i), info)).collect()
+    }
+}
+
+/// The elements of a tensor of floats.
+fn values<'a>(info: &TensorInfo, bytes: &'a [u8]) -> Option<Box<dyn Iterator<Item = f32> + 'a>> {
+    match info.stored.dtype()? {
+        DType::F32 => Some(Box::new(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)))),
+        DType::F16 => Some(Box::new(bytes.as_chunks().0.iter().map(|&b| half::f16::from_le_bytes(b).to_f32()))),
+        DType::BF16 => Some(Box::new(bytes.as_chunks().0.iter().map(|&b| half::bf16::from_le_bytes(b).to_f32()))),
+        _ => None,
     }
 }

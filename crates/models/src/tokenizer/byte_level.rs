@@ -33,12 +33,12 @@ pub(super) fn library(checked: &Checked<'_>) -> Result<(Library, Rules)> {
     }
     let mut tokenizer = Tokenizer::new(guarded("tokenizer.ggml.merges", || model.build())?);
     tokenizer.with_pre_tokenizer(Some(pre_tokenizer(&rules)?));
-    tokenizer.with_normalizer(rules.nfc.then_some(NFC));
+    guarded("tokenizer.ggml.pre", || tokenizer.with_normalizer(rules.nfc.then_some(NFC)).map(drop))?;
     let kinds = [(TokenType::Control, true), (TokenType::Unknown, true), (TokenType::UserDefined, false)];
     let of_kind = |kind| checked.tokens().filter(move |token| token.2 == kind);
     let tokens: Vec<_> =
         kinds.into_iter().flat_map(|(kind, special)| of_kind(kind).map(move |t| added(t.1, special))).collect();
-    tokenizer.add_tokens(&tokens);
+    guarded("tokenizer.ggml.tokens", || tokenizer.add_tokens(tokens))?;
     let library = Library::new(tokenizer).with_pieces(pieces(checked), missing);
     Ok((library, rules))
 }

@@ -7,11 +7,21 @@
 //! template that needs too much is an error. What it does not charge for is checked by filters that
 //! are put into the template (`chat/scan.rs`).
 
+mod adapted;
+mod arguments;
+mod cut;
+mod filters;
+mod helpers;
 mod json;
 mod limits;
+mod lists;
+mod number;
 mod python;
 mod scan;
+mod text;
 mod tokens;
+mod unicode;
+mod wrap;
 
 use std::collections::BTreeMap;
 
@@ -143,7 +153,8 @@ impl ChatTemplate {
         let fuel = FUEL + messages.len() as u64 * FUEL_PER_MESSAGE + given as u64 * FUEL_PER_BYTE;
         let environment = self.environment(fuel, given, options.time);
         let template = environment.template_from_str(&self.source).map_err(|e| failed(&e))?;
-        let mut variables: BTreeMap<&str, Value> = BTreeMap::new();
+        // transformers always gives these, and templates ask whether they are none.
+        let mut variables: BTreeMap<&str, Value> = ["tools", "documents"].map(|name| (name, Value::from(()))).into();
         variables.extend(self.tokens.iter().map(|(name, token)| (name.as_str(), Value::from(token.as_str()))));
         variables.extend(options.variables.iter().map(|(name, v)| (name.as_str(), Value::from(Serde(v)))));
         variables.insert("messages", Value::from(Serde(messages)));

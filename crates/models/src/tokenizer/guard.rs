@@ -1,4 +1,4 @@
-//! What a `tokenizer.json` may not contain, because the `tokenizers` crate (0.22) would panic, hang
+//! What a `tokenizer.json` may not contain, because the `tokenizers` crate (0.23) would panic, hang
 //! or fill memory: found by reading its source, and by the fuzz test of this module.
 
 use std::collections::BTreeMap;
@@ -35,6 +35,8 @@ struct Shape {
 struct Model {
     #[serde(default)]
     vocab: Size,
+    #[serde(default)]
+    merges: Longest,
     continuing_subword_prefix: Option<String>,
     max_input_chars_per_word: Option<usize>,
     dropout: Option<f64>,
@@ -57,6 +59,73 @@ struct Merges {
 struct Size {
     tokens: usize,
     largest_id: u64,
+    /// Bytes of the longest token.
+    longest: usize,
+}
+
+/// Bytes of a text that is not kept.
+struct Length(usize);
+
+/// The number of the merge that makes most bytes, and how many.
+#[derive(Default)]
+struct Longest {
+    merge: usize,
+    bytes: usize,
+}
+
+impl<'de> Deserialize<'de> for Length {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Length, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Length;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a token")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Length, E> {
+                Ok(Length(text.len()))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Longest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Longest, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Merge {
+            Pair(Length, Length),
+            Line(Length),
+            Other(IgnoredAny),
+        }
+        struct Merges;
+        impl<'de> Visitor<'de> for Merges {
+            type Value = Longest;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of merges")
+            }
+            fn visit_unit<E: serde::de::Error>(self) -> Result<Longest, E> {
+                Ok(Longest::default())
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Longest, A::Error> {
+                let (mut longest, mut merge) = (Longest::default(), 0);
+                while let Some(next) = list.next_element()? {
+                    let bytes = match next {
+                        Merge::Pair(a, b) => a.0 + b.0,
+                        // Two tokens with a space between.
+                        Merge::Line(line) => line.0.saturating_sub(1),
+                        Merge::Other(IgnoredAny) => 0,
+                    };
+                    if bytes > longest.bytes {
+                        longest = Longest { merge, bytes };
+                    }
+                    merge += 1;
+                }
+                Ok(longest)
+            }
+        }
+        deserializer.deserialize_any(Merges)
+    }
 }
 
 impl<'de> Deserialize<'de> for Size {
@@ -69,8 +138,10 @@ impl<'de> Deserialize<'de> for Size {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Size, A::Error> {
                 let mut size = Size::default();
-                while let Some((IgnoredAny, id)) = map.next_entry::<IgnoredAny, u64>()? {
-                    size = Size { tokens: size.tokens + 1, largest_id: size.largest_id.max(id) };
+                while let Some((token, id)) = map.next_entry::<Length, u64>()? {
+                    size.tokens += 1;
+                    size.largest_id = size.largest_id.max(id);
+                    size.longest = size.longest.max(token.0);
                 }
                 Ok(size)
             }
@@ -89,7 +160,7 @@ impl<'de> Deserialize<'de> for Size {
 /// Refuses what the crate cannot bear.
 pub(super) fn check(json: &[u8]) -> Result<()> {
     let shape: Shape = serde_json::from_slice(json).map_err(|e| wrong(e.to_string()))?;
-    let Model { vocab, continuing_subword_prefix, max_input_chars_per_word, dropout } = shape.model;
+    let Model { vocab, merges, continuing_subword_prefix, max_input_chars_per_word, dropout } = shape.model;
     if vocab.tokens == 0 {
         return Err(wrong("the vocabulary is empty".into()));
     }
@@ -102,7 +173,12 @@ pub(super) fn check(json: &[u8]) -> Result<()> {
     if dropout.is_some_and(|p| p != 0.0) {
         return Err(wrong("dropout makes tokens random; it is for training".into()));
     }
-    if let Some(prefix) = continuing_subword_prefix.filter(|prefix| !prefix.is_empty()) {
+    let prefix = continuing_subword_prefix.filter(|prefix| !prefix.is_empty());
+    // The crate makes the text of a merge in a buffer as long as the longest token.
+    if vocab.longest + prefix.as_ref().map_or(0, String::len) < merges.bytes {
+        return Err(wrong(format!("merge {} makes a text that is longer than any token", merges.merge)));
+    }
+    if let Some(prefix) = prefix {
         check_merges(json, &prefix)?;
     }
     for (name, part) in [("normalizer", &shape.normalizer), ("decoder", &shape.decoder)] {

@@ -22,6 +22,9 @@ pub(super) struct Library {
     plain: AddedVocabulary,
     /// Decodes instead of the crate, where the bytes of tokens are known.
     pieces: Option<Pieces>,
+    /// Special tokens, by their numbers. The crate goes by the text, which it no longer finds where a
+    /// normaliser changes it.
+    special: HashSet<u32>,
     /// Letters that no token spells; a text with one is an error, where the crate would drop it.
     missing: HashSet<char>,
 }
@@ -39,7 +42,9 @@ impl Library {
         let _ = inner.with_truncation(None);
         let mut plain = inner.get_added_vocabulary().clone();
         plain.set_encode_special_tokens(true);
-        Library { inner, plain, pieces: None, missing: HashSet::new() }
+        let added = plain.get_added_tokens_decoder();
+        let special = added.iter().filter(|(_, token)| token.special).map(|(&id, _)| id).collect();
+        Library { inner, plain, pieces: None, special, missing: HashSet::new() }
     }
 
     /// Decodes by the bytes of tokens, and refuses text with letters that no token spells.
@@ -76,7 +81,11 @@ impl Library {
     pub(super) fn decode(&self, tokens: &[u32], special: bool) -> Result<String> {
         match &self.pieces {
             Some(pieces) => Ok(pieces.decode(tokens, special)),
-            None => guarded("cannot decode", || self.inner.decode(tokens, !special)),
+            None if special => guarded("cannot decode", || self.inner.decode(tokens, false)),
+            None => {
+                let tokens: Vec<u32> = tokens.iter().copied().filter(|id| !self.special.contains(id)).collect();
+                guarded("cannot decode", || self.inner.decode(&tokens, false))
+            }
         }
     }
 
@@ -96,8 +105,10 @@ impl Library {
         self.inner.token_to_id(token)
     }
 
+    /// How the vocabulary spells a token. The crate gives added tokens as normalised text.
     pub(super) fn token(&self, id: u32) -> Option<String> {
-        self.inner.id_to_token(id)
+        let added = self.inner.get_added_vocabulary().get_added_tokens_decoder().get(&id);
+        added.map(|token| token.content.clone()).or_else(|| self.inner.get_model().id_to_token(id))
     }
 }
 

@@ -9,10 +9,14 @@ mod byte_level;
 mod charsmap;
 mod chat;
 mod detokenizer;
+#[cfg(not(target_family = "wasm"))]
+mod directory;
 mod files;
 mod gguf;
 mod guard;
 mod library;
+#[cfg(not(target_family = "wasm"))]
+mod older;
 mod pieces;
 mod pre;
 mod sentencepiece;
@@ -22,6 +26,9 @@ mod vocabulary;
 mod wordpiece;
 
 use unisono_core::Result;
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use directory::tokenizer_json;
 
 pub use chat::{ChatOptions, ChatTemplate, Message};
 pub use detokenizer::Detokenizer;

@@ -45,6 +45,10 @@ pub struct Vocabulary {
     pub add_space_prefix: Option<bool>,
     /// `tokenizer.ggml.remove_extra_whitespaces`: whether SentencePiece joins runs of spaces.
     pub remove_extra_whitespaces: Option<bool>,
+    /// `tokenizer.ggml.normalizer.lowercase`: whether WordPiece makes capital letters small.
+    pub lowercase: Option<bool>,
+    /// `tokenizer.ggml.normalizer.strip_accents`: whether WordPiece takes accents away.
+    pub strip_accents: Option<bool>,
     /// `tokenizer.ggml.precompiled_charsmap`: the normalisation of a SentencePiece model.
     pub precompiled_charsmap: Vec<u8>,
     /// `tokenizer.chat_template`: a Jinja template that writes a conversation as text.

@@ -2,7 +2,8 @@
 //!
 //! The format spells pieces its own way: one that begins a word has `▁` before it, one that goes on
 //! has nothing, where BERT writes nothing and `##`. Files that kept BERT's spelling are read, too.
-//! Whether text is lower-cased is not stored: it is if no token has a capital letter.
+//! Whether text is lower-cased and loses its accents is a key of its own; files without it lower-case
+//! if no token has a capital letter, and take accents away where they lower-case, as BERT does.
 
 use tokenizers::Tokenizer;
 use tokenizers::decoders::wordpiece::WordPiece as WordPieceDecoder;
@@ -64,9 +65,10 @@ pub(super) fn library(checked: &Checked<'_>) -> Result<(Library, Frame)> {
     };
     let model = WordPiece::builder().unk_token(unknown.to_owned()).vocab(vocab);
     let mut tokenizer = Tokenizer::new(guarded("tokenizer.ggml.tokens", || model.build())?);
-    tokenizer.with_normalizer(Some(BertNormalizer::new(true, true, None, !cased)));
+    let normalizer = BertNormalizer::new(true, true, v.strip_accents, v.lowercase.unwrap_or(!cased));
+    guarded("tokenizer.ggml.tokens", || tokenizer.with_normalizer(Some(normalizer)).map(drop))?;
     tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
     tokenizer.with_decoder(Some(WordPieceDecoder::new("##".into(), false)));
-    tokenizer.add_tokens(&specials);
+    guarded("tokenizer.ggml.tokens", || tokenizer.add_tokens(specials))?;
     Ok((Library::new(tokenizer), frame))
 }

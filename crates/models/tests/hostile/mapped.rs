@@ -91,8 +91,10 @@ fn weights_are_in_memory_once() {
 fn what_is_no_checkpoint_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let refused = |name: &str| Source::open(dir.path().join(name)).unwrap_err().to_string();
+    std::fs::write(dir.path().join("model.txt"), "x").unwrap();
+    assert!(refused("model.txt").contains("model.txt: a directory, a .gguf file or a .safetensors file is wanted"));
     std::fs::write(dir.path().join("model.bin"), "x").unwrap();
-    assert!(refused("model.bin").contains("model.bin: a directory, a .gguf file or a .safetensors file is wanted"));
+    assert!(refused("model.bin").contains("model.bin: Weights are read from safetensors and GGUF files alone"));
     assert!(refused("absent").contains("there is nothing of that name"));
     assert!(refused("absent.gguf").contains("absent.gguf does not exist"));
     std::fs::write(dir.path().join("empty.gguf"), "").unwrap();

@@ -157,6 +157,74 @@ fn sizes_that_multiply() {
     refused("{{ 9999999999 ** 9999999999 }}", "");
 }
 
+/// What was added to the engine pays as its own does.
+#[test]
+fn sizes_of_python_methods_and_filters() {
+    for source in [
+        "{{ 'x'.center(1000000000) }}",
+        "{{ 'x'.ljust(1000000000) }}",
+        "{{ 'x'.rjust(9223372036854775807, '東') }}",
+        "{{ '-1'.zfill(1000000000) }}",
+        "{{ 'x' | center(1000000000) }}",
+        "{{ ('\t' * 100000).expandtabs(100000) }}",
+        "{{ ('x ' * 100000) | wordwrap(1, wrapstring='y' * 100000) }}",
+        "{{ ('x\n' * 100000) | wordwrap(wrapstring='y' * 100000) }}",
+        "{{ ('x' * 3000000) | wordwrap(1) }}",
+        "{{ ('x,' * 3000000).rsplit(',') | length }}",
+        "{{ ('x ' * 3000000).rsplit() | length }}",
+        "{{ ('x\r' * 3000000).splitlines() | length }}",
+        "{{ ('x' * 3000000).lstrip('y' * 1000000 ~ 'x') }}",
+        "{{ ('{a}' * 100000).format_map({'a': 'x' * 1000000}) }}",
+        "{{ ('<' * 3000000) | e }}",
+        "{{ ('é' * 3000000) | urlencode }}",
+        "{{ ('é' * 3000000) | tojson(ensure_ascii=true) }}",
+        "{{ range(100000) | map('string') | join | wordwrap(1) }}",
+        "{% set s = 'x' * 3000000 %}{% for i in range(100000) %}{% set c = s.count('yz') %}{% endfor %}",
+        "{% set s = 'x' * 3000000 %}{% for i in range(100000) %}{% set c = s.isalpha() %}{% endfor %}",
+        "{% set s = 'x' * 3000000 %}{% for i in range(100000) %}{% set c = s.islower() %}{% endfor %}",
+        "{% set s = 'x' * 3000000 %}{% for i in range(100000) %}{% set c = s.partition('y') %}{% endfor %}",
+        "{% set s = 'x' * 3000000 %}{% for i in range(100000) %}{% set c = s | wordcount %}{% endfor %}",
+        "{% set s = 'x' * 3000000 %}{% for i in range(100000) %}{% set c = s | truncate %}{% endfor %}",
+        "{% set l = range(99999) | list %}{% for i in range(100000) %}{% set c = l.index(99998) %}{% endfor %}",
+        "{{ dict.fromkeys(range(99999), 'x' * 1000000) }}",
+        "{{ messages | tojson(indent='x' * 1000) }}",
+        "{{ [[[[]]]] | tojson(indent=' ' * 65) }}",
+    ] {
+        refused(source, "");
+    }
+    // Work that must stay in proportion to the text, whether or not it is paid for.
+    for part in ["<", "<!--", "<!---->", "&", "&amp", "&amp;", "a-", "a--", "-", "ab-cd", " ", "ß"] {
+        for filter in ["striptags", "wordwrap(3)", "wordcount", "title", "truncate(9)", "urlencode", "e"] {
+            let source = format!("{{{{ ('{part}' * 100000) | {filter} | length }}}}");
+            let start = Instant::now();
+            let _ = render(&source);
+            assert!(start.elapsed().as_secs() < 5, "{source} took {:?}", start.elapsed());
+        }
+        for method in ["title()", "swapcase()", "casefold()", "istitle()", "expandtabs(1)", "split('-', 5)"] {
+            let source = format!("{{{{ ('{part}' * 100000).{method} | string | length }}}}");
+            let start = Instant::now();
+            let _ = render(&source);
+            assert!(start.elapsed().as_secs() < 5, "{source} took {:?}", start.elapsed());
+        }
+    }
+}
+
+#[test]
+fn cyclers_and_joiners_hold_no_others() {
+    for source in [
+        "{% set ns = namespace(x=1) %}{% for i in range(20000) %}{% set ns.x = cycler(ns.x) %}{% endfor %}",
+        "{% set ns = namespace(x=1) %}{% for i in range(20000) %}{% set ns.x = cycler([ns.x]) %}{% endfor %}",
+        "{% set ns = namespace(x=1) %}{% for i in range(20000) %}{% set ns.x = cycler({'a': [ns.x]}) %}{% endfor %}",
+        "{% set ns = namespace(x='') %}{% for i in range(20000) %}{% set ns.x = joiner(ns.x) %}{% endfor %}",
+        "{% set ns = namespace(x='') %}{% for i in range(20000) %}{% set ns.x = joiner(sep=[cycler(ns.x)]) %}{% endfor %}",
+    ] {
+        refused(source, "cannot be part of another");
+    }
+    refused("{% set ns = namespace() %}{% set ns.c = cycler(ns) %}", "namespace");
+    refused("{% set ns = namespace() %}{% set j = joiner(ns) %}", "namespace");
+    refused("{% for x in [1] %}{% set c = cycler(loop) %}{% endfor %}", "namespace");
+}
+
 #[test]
 fn text_that_nests() {
     let many = |before: &str, inside: &str, after: &str| {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use unisono_models::{EncoderText, Model, ModelOptions, Pooling, Source, TextEncoder};
 
 use crate::tiny;
-use crate::tiny_gguf::source_of;
+use crate::tiny_gguf;
 use crate::writer::{Field, Gguf};
 
 const HIDDEN: usize = 12;
@@ -51,11 +51,23 @@ fn tensors() -> Vec<(String, Vec<usize>, Vec<f64>)> {
 
 /// The model in safetensors.
 fn source() -> Source {
+    source_of(tensors())
+}
+
+/// The model with this value somewhere in a projection.
+pub(crate) fn source_with(value: f64) -> Source {
+    let mut tensors = tensors();
+    let found = tensors.iter_mut().find(|(name, ..)| name == "encoder.layer.1.output.dense.weight").unwrap();
+    found.2[5] = value;
+    source_of(tensors)
+}
+
+fn source_of(tensors: Vec<(String, Vec<usize>, Vec<f64>)>) -> Source {
     let config = json!({"architectures": ["BertModel"], "hidden_size": HIDDEN, "intermediate_size": 20,
         "num_hidden_layers": 2, "num_attention_heads": 3, "vocab_size": 32, "max_position_embeddings": 10,
         "type_vocab_size": 2, "layer_norm_eps": 1e-6, "hidden_act": "gelu"});
     let (mut header, mut data) = (serde_json::Map::new(), Vec::<u8>::new());
-    for (name, shape, values) in tensors() {
+    for (name, shape, values) in tensors {
         let start = data.len();
         data.extend(values.iter().flat_map(|&v| (v as f32).to_le_bytes()));
         header.insert(name, json!({"dtype": "F32", "shape": shape, "data_offsets": [start, data.len()]}));
@@ -116,7 +128,7 @@ fn gguf() -> Gguf {
 
 #[test]
 fn a_gguf_file_embeds_text() {
-    let encoder = TextEncoder::load(&tiny::device(), &source_of(gguf().bytes()).unwrap()).unwrap();
+    let encoder = TextEncoder::load(&tiny::device(), &tiny_gguf::source_of(gguf().bytes()).unwrap()).unwrap();
     let sentence = encoder.sentence().unwrap();
     assert_eq!((sentence.pooling, sentence.normalise), (Pooling::Mean, true));
     // Tokens by BertTokenizerLegacy of transformers 5.23.0 with the same vocabulary.
@@ -141,7 +153,7 @@ fn a_gguf_file_embeds_text() {
     // Without a vocabulary, tokens still go in.
     let mut bare = gguf();
     bare.fields.retain(|(key, _)| !key.starts_with("tokenizer."));
-    let encoder = TextEncoder::load(&tiny::device(), &source_of(bare.bytes()).unwrap()).unwrap();
+    let encoder = TextEncoder::load(&tiny::device(), &tiny_gguf::source_of(bare.bytes()).unwrap()).unwrap();
     assert!(encoder.tokenizer().unwrap_err().to_string().contains("has no tokenizer"));
 }
 
@@ -185,7 +197,7 @@ fn every_token_sees_every_other() {
         let row = |hidden: &[f32]| hidden[seen * HIDDEN..(seen + 1) * HIDDEN].to_vec();
         assert_ne!(row(&other), row(&plain), "token {seen} does not see token {changed}");
     }
-    let typed = EncoderText { tokens: TEXTS[0], types: &[0, 0, 0, 0, 0, 0, 0, 0, 1] };
+    let typed = EncoderText { tokens: TEXTS[0], types: &[0, 0, 0, 0, 0, 0, 0, 0, 1], prompt: 0 };
     assert_ne!(encoder.hidden(&[typed]).unwrap()[0], plain, "types are ignored");
 }
 
@@ -211,15 +223,14 @@ fn pooling_is_what_it_says() {
 #[test]
 fn texts_that_do_not_fit_are_refused() {
     let encoder = encoder();
-    let message =
-        |tokens: &[u32], types: &[u32]| encoder.hidden(&[EncoderText { tokens, types }]).unwrap_err().to_string();
+    let message = |tokens: &[u32], types: &[u32]| {
+        encoder.hidden(&[EncoderText { tokens, types, prompt: 0 }]).unwrap_err().to_string()
+    };
     assert!(message(&[], &[]).contains("0 tokens; 1 to 10"));
     assert!(message(&[1; 11], &[]).contains("11 tokens"));
     assert!(message(&[1, 32], &[]).contains("token 32 is outside the vocabulary of 32"));
     assert!(message(&[1, 2], &[0, 2]).contains("token type 2 is outside"));
     assert!(message(&[1, 2], &[0]).contains("1 token types for 2 tokens"));
-    assert_eq!(encoder.truncate((0..14).collect()), [0, 1, 2, 3, 4, 5, 6, 7, 8, 13]);
-    assert_eq!(encoder.truncate(vec![5, 6]), [5, 6]);
     assert!(encoder.sentence().is_none() && encoder.tokenizer().is_err());
 }
 
@@ -246,16 +257,23 @@ fn files_of_sentence_transformers_are_read() {
     let sentence = encoder.sentence().unwrap();
     assert_eq!((sentence.pooling, sentence.normalise, encoder.max_tokens()), (Pooling::Last, false, 10));
 
+    // What the file leaves out is the mean.
+    for pooling in [json!({}), json!({"pooling_mode": ["mean"]}), json!({"pooling_mode_cls_token": false})] {
+        let encoder = TextEncoder::load(&tiny::device(), &read(&all, &pooling, None).unwrap()).unwrap();
+        assert_eq!(encoder.sentence().unwrap().pooling, Pooling::Mean);
+    }
     let dense = module("sentence_transformers.models.Dense", "2_Dense");
     let outside = module("sentence_transformers.models.Pooling", "../1_Pooling");
     let refused = [
         (json!([transformer, pooling, dense]), flags.clone(), "Dense"),
         (json!([transformer]), flags.clone(), "no Pooling module"),
+        (json!([module("T.Transformer", "0_Transformer"), pooling]), flags.clone(), "directory \"0_Transformer\""),
         (json!([transformer, outside]), flags.clone(), "not a plain name"),
         (json!({}), flags.clone(), "modules.json"),
         (all.clone(), json!({"pooling_mode_max_tokens": true}), "pooling \"max\""),
-        (all.clone(), json!({"pooling_mode_max_tokens": true, "pooling_mode_mean_tokens": true}), "mean + max"),
-        (all.clone(), json!({}), "pooling \"\""),
+        (all.clone(), json!({"pooling_mode_max_tokens": true, "pooling_mode_mean_tokens": true}), "max + mean"),
+        (all.clone(), json!({"pooling_mode": ["mean", "cls"]}), "mean + cls"),
+        (all.clone(), json!({"pooling_mode": "rank"}), "pooling \"rank\""),
         (all, json!(3), "1_Pooling/config.json"),
     ];
     for (modules, pooling, expected) in refused {
@@ -264,9 +282,9 @@ fn files_of_sentence_transformers_are_read() {
     }
 }
 
-/// A decoder beside files of sentence-transformers is not kept from loading by them.
+/// A decoder beside files of sentence-transformers is not kept from predicting by them.
 #[test]
-fn unsupported_modules_concern_encoders_only() {
+fn unsupported_modules_concern_embedding_only() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("config.json"), tiny::config_json("")).unwrap();
     std::fs::write(dir.path().join("model.safetensors"), tiny::safetensors(&tiny::tensors())).unwrap();
@@ -281,9 +299,9 @@ fn unsupported_modules_concern_encoders_only() {
         std::fs::write(dir.path().join("modules.json"), modules).unwrap();
         let source = Source::open(dir.path()).unwrap();
         assert!(Model::load(&tiny::device(), &source, &ModelOptions::default()).is_ok(), "{modules}");
-        let bert = self::source().with_sentence_files(modules.as_bytes(), b"[]", None);
+        let bert = self::source().with_sentence_files(modules.as_bytes(), b"3", None);
         assert!(bert.is_err(), "{modules}");
-        // An encoder in such a directory says what is wrong.
+        // Who wants vectors is told what is wrong.
         let source = Source::from_dir(dir.path()).unwrap();
         let message = TextEncoder::load(&tiny::device(), &source).unwrap_err().to_string();
         assert!(message.contains(part), "{message}");

@@ -187,19 +187,18 @@ fn the_generation_config_ends_texts() {
         assert_eq!((found.stop, &found.tokens[..]), (StopReason::EndOfText, &tokens[..at]), "{list}");
         assert!(plain.config().eos_token_ids.iter().all(|id| model.config().eos_token_ids.contains(id)));
     }
-    for (json, part) in [
-        ("{", "generation_config.json"),
-        (r#"{"eos_token_id": 99999}"#, "99999"),
-        (r#"{"eos_token_id": "x"}"#, "generation_config.json"),
-    ] {
+    for (json, part) in [("{", "generation_config.json"), (r#"{"eos_token_id": "x"}"#, "generation_config.json")] {
         let source = tiny_llama().with_generation_config(json.as_bytes());
         let message = Model::load(&device, &source, &ModelOptions::default()).unwrap_err().to_string();
         assert!(message.contains(part), "{message}");
     }
-    for json in ["{}", r#"{"eos_token_id": null}"#] {
-        assert!(
-            Model::load(&device, &tiny_llama().with_generation_config(json.as_bytes()), &ModelOptions::default())
-                .is_ok()
+    for (json, notes) in [("{}", 0), (r#"{"eos_token_id": null}"#, 0), (r#"{"eos_token_id": 99999}"#, 1)] {
+        let source = tiny_llama().with_generation_config(json.as_bytes());
+        let model = Model::load(&device, &source, &ModelOptions::default()).unwrap();
+        assert_eq!(
+            (&model.config().eos_token_ids, model.notes().len()),
+            (&plain.config().eos_token_ids, notes),
+            "{json}"
         );
     }
 }

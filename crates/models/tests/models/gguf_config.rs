@@ -1,6 +1,6 @@
 //! The configuration of a GGUF model is that of the same model at Hugging Face.
 
-use unisono_models::ModelConfig;
+use unisono_models::{ModelConfig, Pooling};
 
 use crate::tiny_gguf::source_of;
 use crate::writer::{Field, Gguf};
@@ -157,7 +157,59 @@ fn gpt2_and_bert() {
     let tied = config(&bert).tie_word_embeddings;
     assert_eq!(config(&bert), ModelConfig { tie_word_embeddings: tied, ..expected });
     bert.field("bert.pooling_type", Field::u32(9));
-    assert!(refused(&bert).contains("bert.pooling_type is U32(9); wanted is 0 (none), 1 (mean) or 2 (first token)"));
+    let wanted = "bert.pooling_type is U32(9); wanted is 0 (none), 1 (mean), 2 (first token) or 3 (last token)";
+    assert!(refused(&bert).contains(wanted));
+}
+
+/// Decoders for embedding say how they are pooled; one that looks in both directions is refused, for
+/// here each token sees those before it.
+#[test]
+fn decoders_for_embedding() {
+    let mut qwen = file("qwen3");
+    assert_eq!(config(&qwen).pooling, None);
+    for (kind, pooling) in [(3, Some(Pooling::Last)), (1, Some(Pooling::Mean)), (0, None), (4, None)] {
+        qwen.field("qwen3.pooling_type", Field::u32(kind));
+        assert_eq!(config(&qwen).pooling, pooling, "{kind}");
+    }
+    qwen.field("qwen3.attention.causal", Field(7, vec![1]));
+    config(&qwen);
+    qwen.field("qwen3.attention.causal", Field(7, vec![0]));
+    let message = refused(&qwen);
+    assert!(message.contains("qwen3.attention.causal is Bool(false); wanted is true"), "{message}");
+}
+
+/// A default of another model, or -1 for none: the key is named, and the model loads.
+#[test]
+fn special_tokens_outside_the_vocabulary_become_notes() {
+    let mut llama = file("llama");
+    llama.field("tokenizer.ggml.bos_token_id", Field(5, (-1i32).to_le_bytes().to_vec()));
+    llama.field("tokenizer.ggml.eot_token_id", Field::u32(10));
+    llama.field("tokenizer.ggml.eom_token_id", Field::u32(u32::MAX));
+    llama.field("tokenizer.ggml.padding_token_id", Field(5, (-1i32).to_le_bytes().to_vec()));
+    llama.field("tokenizer.ggml.model", Field::text("gpt2"));
+    llama.field("tokenizer.ggml.tokens", Field::texts(&["a", "b", "c"]));
+    let source = source_of(llama.bytes()).unwrap();
+    let config = source.config().unwrap();
+    assert_eq!((&config.bos_token_ids[..], &config.eos_token_ids[..]), (&[][..], &[2][..]));
+    assert_eq!(source.notes().len(), 3);
+    assert_eq!(
+        source.notes()[0],
+        "tiny.gguf: tokenizer.ggml.bos_token_id -1 is outside the vocabulary of 10 and is ignored"
+    );
+    let vocabulary = source.vocabulary().unwrap();
+    assert_eq!(
+        (vocabulary.bos_id, vocabulary.eos_id, vocabulary.eot_id, vocabulary.pad_id),
+        (None, Some(2), None, None)
+    );
+}
+
+/// Errors of what the metadata becomes name the file, not a config.json that is not there.
+#[test]
+fn errors_name_the_gguf_file() {
+    let mut llama = file("llama");
+    llama.field("llama.attention.head_count_kv", Field::u32(3));
+    let message = source_of(llama.bytes()).unwrap().config().unwrap_err().to_string();
+    assert!(message.starts_with("tiny.gguf: its metadata as config.json: num_key_value_heads 3"), "{message}");
 }
 
 #[test]

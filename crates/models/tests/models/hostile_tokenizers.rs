@@ -164,9 +164,12 @@ fn padding_and_truncation_are_left_out() {
 
 #[test]
 fn harmful_tokenizer_json_is_refused() {
-    let tries: [(&str, Value, &str); 13] = [
+    let tries: [(&str, Value, &str); 15] = [
         ("/pre_tokenizer/pretokenizers/0/length", json!(0), "length 0"),
         ("/model/continuing_subword_prefix", json!("##long"), "merge 0"),
+        // The crate's buffer is as long as the longest token.
+        ("/model/merges", json!(["a b", "<0x41> <unk>"]), "merge 1"),
+        ("/model/merges", json!([["<unk>", "<0x41>"]]), "merge 0"),
         ("/model/vocab/a", json!(u32::MAX), "id 4294967295"),
         ("/model/vocab", json!({}), "vocabulary is empty"),
         ("/model/dropout", json!(0.5), "dropout"),

@@ -140,9 +140,13 @@ fn gemma_3_with_images() {
     assert_eq!((config.eos_token_ids.as_slice(), config.attention_scale), (&[1, 106][..], 1.0 / 16.0));
     assert_eq!(config.rope.unwrap().scaling, RopeScaling::Linear { factor: 8.0 });
     assert!(parse(&without(outer.clone(), "text_config")).unwrap_err().contains("missing field text_config"));
-    assert!(parse(&with(outer.clone(), json!({"text_config": 3}))).unwrap_err().contains("text_config is not"));
+    assert!(
+        parse(&with(outer.clone(), json!({"text_config": 3})))
+            .unwrap_err()
+            .contains("text_config is 3; an object is wanted")
+    );
     let bad = with(outer, json!({"text_config": {"hidden_size": "wide"}}));
-    assert!(parse(&bad).unwrap_err().contains("text_config: "));
+    assert!(parse(&bad).unwrap_err().contains("text_config.hidden_size is \"wide\"; a whole number"));
 }
 
 #[test]

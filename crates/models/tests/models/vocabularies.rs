@@ -169,3 +169,29 @@ fn wordpiece() {
     check("wordpiece", &Round::Lossy);
     check("wordpiece-cased", &Round::Lossy);
 }
+
+/// `tokenizer.ggml.normalizer.lowercase` and `.strip_accents`: what a file says goes before what its
+/// tokens look like.
+#[test]
+fn wordpiece_reads_as_the_file_says() {
+    let golden = golden("wordpiece-flags");
+    let texts = golden["texts"].as_array().unwrap();
+    let (mut results, mut compared) = (Vec::new(), 0);
+    for case in golden["cases"].as_array().unwrap() {
+        let (lowercase, strip_accents) = (case["lowercase"].as_bool(), case["strip_accents"].as_bool());
+        let vocabulary = Vocabulary { lowercase, strip_accents, ..vocabulary(&golden["vocabulary"]) };
+        let tokenizer = Tokenizer::from_gguf(&vocabulary).unwrap();
+        for (text, expected) in texts.iter().zip(case["plain"].as_array().unwrap()) {
+            if !expected.is_null() {
+                let found = tokenizer.encode_text(text.as_str().unwrap(), false).unwrap();
+                assert_eq!(found, numbers(expected), "{lowercase:?} {strip_accents:?} {text}");
+                compared += 1;
+            }
+        }
+        results.push(tokenizer.encode_text("Größe ÜBUNG HELLO", false).unwrap());
+    }
+    results.sort_unstable();
+    results.dedup();
+    // Four ways to read: nothing is said and false are one for this vocabulary.
+    assert_eq!((compared > 1000, results.len()), (true, 4));
+}

@@ -17,17 +17,39 @@ pub(crate) struct Loader<'a> {
     weights: &'a Weights<'a>,
     parameters: &'a Cell<u64>,
     prefix: String,
+    /// Whether the output projection is wanted.
+    head: bool,
 }
 
 impl<'a> Loader<'a> {
     /// All tensors of a checkpoint. `parameters` counts the elements that are loaded.
     pub(crate) fn new(device: &'a Device, weights: &'a Weights<'a>, parameters: &'a Cell<u64>) -> Loader<'a> {
-        Loader { device, weights, parameters, prefix: String::new() }
+        Loader { device, weights, parameters, prefix: String::new(), head: true }
     }
 
     /// Those below `name`, a part of a path without dots at its ends.
     pub(crate) fn at(&self, name: impl std::fmt::Display) -> Loader<'a> {
         Loader { prefix: format!("{}{name}.", self.prefix), ..*self }
+    }
+
+    /// With the output projection, or without.
+    pub(crate) fn with_head(self, head: bool) -> Loader<'a> {
+        Loader { head, ..self }
+    }
+
+    /// The embedding table `embedding.weight` and the output projection `lm_head`, both
+    /// `[vocab, hidden]`. They are one tensor, of whichever name is stored, if the model ties them.
+    pub(crate) fn embedding_and_head(&self, embedding: &str, config: &ModelConfig) -> Result<(Tensor, Option<Linear>)> {
+        let (shape, embedding) = ([config.vocab_size, config.hidden_size], format!("{embedding}.weight"));
+        let tied = config.tie_word_embeddings;
+        let name = if tied { self.first_of([&embedding, "lm_head.weight"]) } else { &embedding };
+        let tokens = self.tensor(name, &shape)?;
+        let head = match (self.head, tied) {
+            (false, _) => None,
+            (true, true) => Some(Linear::new(tokens.clone(), None)),
+            (true, false) => Some(self.linear("lm_head", shape, false)?),
+        };
+        Ok((tokens, head))
     }
 
     /// The device.
@@ -47,7 +69,8 @@ impl<'a> Loader<'a> {
         if claimed > held {
             let (heads, head_dim, hidden) = (config.num_attention_heads, config.head_dim, config.hidden_size);
             let sizes = format!("{heads} heads of {head_dim} elements and a hidden size of {hidden}");
-            return Err(Error::invalid(format!("config.json: {sizes} need more weights than the {held} of the files")));
+            let files = self.weights.file_names();
+            return Err(Error::invalid(format!("{sizes} need more weights than the {held} of {files}")));
         }
         Ok(())
     }

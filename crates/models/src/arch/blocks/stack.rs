@@ -22,8 +22,8 @@ pub(crate) struct Stack {
     pub(crate) embedding: Embedding,
     pub(crate) layers: Vec<DecoderLayer>,
     pub(crate) norm: Norm,
-    /// `[vocab, hidden]`.
-    pub(crate) head: Linear,
+    /// `[vocab, hidden]`; absent where only hidden states are wanted.
+    pub(crate) head: Option<Linear>,
     /// Bound on the logits.
     pub(crate) softcap: Option<f32>,
     /// Number of weights.
@@ -54,17 +54,12 @@ impl Stack {
         norm: NormForm,
         layer: impl Fn(&Loader<'_>, usize, Option<Rope>) -> Result<DecoderLayer>,
     ) -> Result<Stack> {
-        let (vocab, hidden) = (config.vocab_size, config.hidden_size);
         let model = loader.at("model");
-        let tokens = model.tensor("embed_tokens.weight", &[vocab, hidden])?;
+        let (tokens, head) = loader.embedding_and_head("model.embed_tokens", config)?;
         let ropes = Ropes::load(loader, config, context_len)?;
         let load = |i| layer(&model.at(format_args!("layers.{i}")), i, ropes.of_layer(config, i));
         let layers = (0..config.num_hidden_layers).map(load).collect::<Result<_>>()?;
-        let norm = model.rms_norm("norm", hidden, config.norm_eps, norm)?;
-        let head = match config.tie_word_embeddings {
-            true => Linear::new(tokens.clone(), None),
-            false => loader.linear("lm_head", [vocab, hidden], false)?,
-        };
+        let norm = model.rms_norm("norm", config.hidden_size, config.norm_eps, norm)?;
         let embedding = Embedding { tokens, positions: None, scale: config.embedding_scale };
         Ok(Stack { embedding, layers, norm, head, softcap: config.final_softcap, parameters: loader.parameters() })
     }
@@ -107,7 +102,8 @@ impl Decoder for Stack {
     }
 
     fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
-        let logits = self.head.forward(hidden)?;
+        let head = self.head.as_ref().ok_or_else(|| Error::invalid("the model was loaded for embedding"))?;
+        let logits = head.forward(hidden)?;
         match self.softcap {
             Some(cap) => logits.scale_shift(1.0 / cap, 0.0)?.unary(UnaryOp::Tanh)?.scale_shift(cap, 0.0),
             None => Ok(logits),

@@ -12,8 +12,8 @@ use super::keys::Keys;
 use super::{Architecture, Set, rope};
 use crate::formats::tensor::TensorInfo;
 
-/// The text of `config.json`.
-pub(crate) fn config_json(set: &Set) -> Result<Vec<u8>> {
+/// The text of `config.json`. What the metadata says that is not followed is added to `notes`.
+pub(crate) fn config_json(set: &Set, notes: &mut Vec<String>) -> Result<Vec<u8>> {
     let keys = Keys::new(set);
     let mut config = Map::new();
     let fields = match set.architecture {
@@ -24,9 +24,10 @@ pub(crate) fn config_json(set: &Set) -> Result<Vec<u8>> {
     if let Value::Object(fields) = fields {
         config.extend(fields.into_iter().filter(|(_, value)| !value.is_null()));
     }
-    config.insert("vocab_size".into(), rows(set, "token_embd.weight")?.into());
-    config.insert("bos_token_id".into(), json!(keys.token_ids(&["bos"])?));
-    config.insert("eos_token_id".into(), json!(keys.token_ids(&["eos", "eot", "eom"])?));
+    let vocab_size = rows(set, "token_embd.weight")?;
+    config.insert("vocab_size".into(), vocab_size.into());
+    config.insert("bos_token_id".into(), json!(keys.token_ids(&["bos"], vocab_size, notes)?));
+    config.insert("eos_token_id".into(), json!(keys.token_ids(&["eos", "eot", "eom"], vocab_size, notes)?));
     Ok(Value::Object(config).to_string().into_bytes())
 }
 
@@ -74,6 +75,9 @@ fn decoder(keys: &Keys<'_>) -> Result<Value> {
     let biased = |name: &str| (set.architecture != Architecture::Qwen2 && has(name)).then_some(true);
     let expert_size = keys.optional_size("expert_feed_forward_length")?.filter(|_| experts.is_some());
     let rope = rope::parameters(keys, head_dim)?;
+    if keys.flag("attention.causal")? == Some(false) {
+        return Err(keys.wrong("attention.causal", "true: attention in both directions is supported for bert alone"));
+    }
     Ok(json!({
         "architectures": [class],
         "model_type": model_type,
@@ -108,6 +112,8 @@ fn decoder(keys: &Keys<'_>) -> Result<Value> {
             None => None,
         },
         "tie_word_embeddings": !has("output.weight"),
+        // Not of `config.json`: Hugging Face has it in a file of its own.
+        "gguf.pooling": pooling(keys)?,
     }))
 }
 
@@ -162,12 +168,7 @@ fn gpt2(keys: &Keys<'_>) -> Result<Value> {
 
 fn bert(keys: &Keys<'_>) -> Result<Value> {
     let layers = keys.layers()?;
-    let pooling = match keys.optional_size("pooling_type")? {
-        None | Some(0) => None,
-        Some(1) => Some("mean"),
-        Some(2) => Some("cls"),
-        Some(_) => return Err(keys.wrong("pooling_type", "0 (none), 1 (mean) or 2 (first token)")),
-    };
+    let pooling = pooling(keys)?;
     Ok(json!({
         "architectures": ["BertModel"],
         "model_type": "bert",
@@ -180,6 +181,19 @@ fn bert(keys: &Keys<'_>) -> Result<Value> {
         "layer_norm_eps": keys.number("attention.layer_norm_epsilon")?,
         "hidden_act": "gelu",
         // Not of `config.json`: Hugging Face has it in a file of its own.
-        "pooling": pooling,
+        "gguf.pooling": pooling,
     }))
+}
+
+/// How hidden states become one vector, if the file says. That of a ranking model (4) has none, and
+/// predicts tokens all the same.
+fn pooling(keys: &Keys<'_>) -> Result<Option<&'static str>> {
+    match keys.optional_size("pooling_type")? {
+        None | Some(0) => Ok(None),
+        Some(1) => Ok(Some("mean")),
+        Some(2) => Ok(Some("cls")),
+        Some(3) => Ok(Some("last")),
+        Some(4) if keys.set.architecture != Architecture::Bert => Ok(None),
+        Some(_) => Err(keys.wrong("pooling_type", "0 (none), 1 (mean), 2 (first token) or 3 (last token)")),
+    }
 }

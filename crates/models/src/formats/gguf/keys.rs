@@ -87,14 +87,28 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// Special tokens by their kinds (`bos`, `eos`, …), each once.
-    pub(super) fn token_ids(&self, kinds: &[&str]) -> Result<Vec<u32>> {
+    /// True or false.
+    pub(super) fn flag(&self, key: &str) -> Result<Option<bool>> {
+        self.metadata.bool(&self.key(key))
+    }
+
+    /// Special tokens by their kinds (`bos`, `eos`, …), each once. Those outside the vocabulary, which
+    /// can never be predicted, become notes.
+    pub(super) fn token_ids(&self, kinds: &[&str], vocab_size: usize, notes: &mut Vec<String>) -> Result<Vec<u32>> {
         let mut ids = Vec::new();
         for kind in kinds {
-            if let Some(id) = self.metadata.u32(&format!("tokenizer.ggml.{kind}_token_id"))?
-                && !ids.contains(&id)
-            {
-                ids.push(id);
+            let key = format!("tokenizer.ggml.{kind}_token_id");
+            let Some(number) = self.metadata.integer(&key)? else { continue };
+            match u32::try_from(number) {
+                Ok(id) if (id as usize) < vocab_size => {
+                    if !ids.contains(&id) {
+                        ids.push(id);
+                    }
+                }
+                _ => {
+                    let (file, outside) = (self.set.name(), format!("is outside the vocabulary of {vocab_size}"));
+                    notes.push(format!("{file}: {key} {number} {outside} and is ignored"));
+                }
             }
         }
         Ok(ids)

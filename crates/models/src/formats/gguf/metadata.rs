@@ -146,6 +146,22 @@ impl Metadata {
         })
     }
 
+    /// A whole number of any integer type, which may be negative: the number of a token, or -1 for
+    /// none.
+    pub(crate) fn integer(&self, key: &str) -> Result<Option<i128>> {
+        self.typed(key, "a whole number", |value| match *value {
+            Value::U8(v) => Some(v.into()),
+            Value::U16(v) => Some(v.into()),
+            Value::U32(v) => Some(v.into()),
+            Value::U64(v) => Some(v.into()),
+            Value::I8(v) => Some(v.into()),
+            Value::I16(v) => Some(v.into()),
+            Value::I32(v) => Some(v.into()),
+            Value::I64(v) => Some(v.into()),
+            _ => None,
+        })
+    }
+
     /// A whole number that fits 32 bits: the number of a token.
     pub fn u32(&self, key: &str) -> Result<Option<u32>> {
         let value = self.u64(key)?;

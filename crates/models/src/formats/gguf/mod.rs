@@ -36,6 +36,7 @@ pub(crate) use set::{SplitName, split_count};
 pub(crate) use types::GgmlType;
 pub(crate) use vocabulary::vocabulary;
 
+use super::pointer;
 use super::tensor::{StoredType, TensorInfo};
 use super::text::shown;
 
@@ -65,6 +66,7 @@ impl File {
     /// # Ok::<(), unisono_core::Error>(())
     /// ```
     pub fn parse(name: &str, bytes: &[u8]) -> Result<File> {
+        pointer::check(name, bytes)?;
         let mut reader = Reader::new(name, bytes);
         let magic = reader.take(4, format_args!("the magic number"))?;
         if magic != b"GGUF" {

@@ -18,6 +18,13 @@ pub(crate) fn vocabulary(metadata: &Metadata) -> Result<Option<Vocabulary>> {
         Ok::<_, unisono_core::Error>(strings.map_or_else(Vec::new, |s| s.iter().map(str::to_owned).collect()))
     };
     let id = |name: &str| metadata.u32(&key(&format!("{name}_token_id")));
+    let count = metadata.strings(&key("tokens"))?.map_or(0, Strings::len);
+    // Tokens that a text can do without: a number outside the vocabulary, -1 say, stands for none.
+    let inside = |name: &str| {
+        let number = metadata.integer(&key(&format!("{name}_token_id")))?;
+        let id = number.and_then(|number| u32::try_from(number).ok());
+        Ok::<_, unisono_core::Error>(id.filter(|&id| (id as usize) < count))
+    };
     let flag = |name: &str| metadata.bool(&key(name));
     if metadata.strings(&key("tokens"))?.is_none_or(Strings::is_empty) {
         return Err(metadata.wrong(&key("tokens"), "an array of strings with at least one token"));
@@ -29,19 +36,21 @@ pub(crate) fn vocabulary(metadata: &Metadata) -> Result<Option<Vocabulary>> {
         scores: metadata.f32s(&key("scores"))?.unwrap_or_default(),
         types: metadata.u32s(&key("token_type"))?.unwrap_or_default(),
         merges: list("merges")?,
-        bos_id: id("bos")?,
-        eos_id: id("eos")?,
-        eot_id: id("eot")?,
-        eom_id: id("eom")?,
+        bos_id: inside("bos")?,
+        eos_id: inside("eos")?,
+        eot_id: inside("eot")?,
+        eom_id: inside("eom")?,
         unk_id: id("unknown")?,
-        pad_id: id("padding")?,
+        pad_id: inside("padding")?,
         cls_id: id("cls")?,
         sep_id: id("seperator")?,
-        mask_id: id("mask")?,
+        mask_id: inside("mask")?,
         add_bos: flag("add_bos_token")?,
         add_eos: flag("add_eos_token")?,
         add_space_prefix: flag("add_space_prefix")?,
         remove_extra_whitespaces: flag("remove_extra_whitespaces")?,
+        lowercase: flag("normalizer.lowercase")?,
+        strip_accents: flag("normalizer.strip_accents")?,
         precompiled_charsmap: charsmap(metadata, &key("precompiled_charsmap"))?,
         chat_template: text("tokenizer.chat_template")?,
     }))

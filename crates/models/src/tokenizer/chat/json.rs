@@ -1,147 +1,212 @@
 //! `tojson` as transformers defines it: Python's `json.dumps` without escaping letters, where
 //! Jinja's own filter would escape for HTML.
 
-use std::io::{self, Write};
+use minijinja::value::{Value, ValueKind};
+use minijinja::{Environment, Error, State};
 
-use minijinja::value::{Kwargs, Value, ValueKind};
-use minijinja::{Error, ErrorKind, State};
-use serde::Serialize;
-use serde_json::ser::{Formatter, Serializer};
+use super::arguments::Arguments;
+use super::limits::{pay, refused};
+use super::number::float;
 
 /// How deep a value may be nested: writing it recurses.
 const MAX_DEPTH: usize = 64;
+/// Longest indentation of a level, in bytes.
+const MAX_INDENT: usize = 64;
 
-/// The filter, with the arguments of Python's function that templates use.
-#[expect(clippy::needless_pass_by_value, reason = "the engine hands arguments over by value")]
-pub(super) fn tojson(state: &State<'_, '_>, value: &Value, arguments: Kwargs) -> Result<String, Error> {
-    let indent: Option<usize> = arguments.get("indent")?;
-    let _ensure_ascii: Option<bool> = arguments.get("ensure_ascii")?;
-    let _sort_keys: Option<bool> = arguments.get("sort_keys")?;
-    let separators: Option<Vec<String>> = arguments.get("separators")?;
-    arguments.assert_all_used()?;
-    let [item, key] = match separators.as_deref() {
-        Some([item, key]) => [item.clone(), key.clone()],
-        Some(_) => return Err(Error::new(ErrorKind::InvalidOperation, "separators are two strings")),
+/// Adds the filter.
+pub(super) fn set_up(environment: &mut Environment<'static>) {
+    super::filters::add(environment, "tojson", tojson);
+}
+
+fn tojson(state: &State<'_, '_>, value: &Value, given: &[Value]) -> Result<Value, Error> {
+    let arguments = Arguments::new("tojson", given, &["ensure_ascii", "indent", "separators", "sort_keys"])?;
+    let indent = indentation(&arguments)?;
+    let [item, key] = match arguments.value("separators").filter(|value| !value.is_none()) {
+        Some(pair) => {
+            let mut texts = pair.try_iter()?.map(|text| text.as_str().map(str::to_owned));
+            match (texts.next().flatten(), texts.next().flatten(), texts.next()) {
+                (Some(item), Some(key), None) => [item, key],
+                _ => return Err(refused("tojson: separators are two strings")),
+            }
+        }
         None => [if indent.is_some() { "," } else { ", " }.to_owned(), ": ".to_owned()],
     };
-    if indent.is_some_and(|indent| indent > 64) {
-        return Err(Error::new(ErrorKind::InvalidOperation, "indent is over 64"));
-    }
-    pay(state, value, 0)?;
-    let mut bytes = Vec::new();
-    let style = Style { indent, depth: 0, filled: false, item, key };
-    let failed = |e: &dyn std::fmt::Display| Error::new(ErrorKind::BadSerialization, e.to_string());
-    let mut out = Bounded { state, bytes: &mut bytes, unpaid: 0 };
-    value.serialize(&mut Serializer::with_formatter(&mut out, style)).map_err(|e| failed(&e))?;
-    String::from_utf8(bytes).map_err(|e| failed(&e))
+    let ascii = arguments.flag("ensure_ascii").unwrap_or(false);
+    let sorted = arguments.flag("sort_keys").unwrap_or(false);
+    let mut writer = Writer { state, out: String::new(), unpaid: 0, indent, item, key, ascii, sorted };
+    writer.value(value, 0)?;
+    Ok(writer.out.into())
 }
 
-/// Pays for every item before the value is written: lists that are joined or repeat one another are
-/// small in memory and may be endless to visit.
-fn pay(state: &State<'_, '_>, value: &Value, depth: usize) -> Result<(), Error> {
-    if depth > MAX_DEPTH {
-        return Err(Error::new(ErrorKind::InvalidOperation, format!("tojson: a value is over {MAX_DEPTH} deep")));
+/// What stands before each line, for each level; `None` for a single line.
+fn indentation(arguments: &Arguments) -> Result<Option<String>, Error> {
+    let indent = match arguments.value("indent") {
+        Some(value) if value.as_str().is_some() => value.as_str().map(str::to_owned),
+        _ => {
+            let spaces = arguments.number("indent")?.map(|n| n.clamp(0, MAX_INDENT as i64 + 1) as usize);
+            spaces.map(|spaces| " ".repeat(spaces))
+        }
+    };
+    if indent.as_ref().is_some_and(|indent| indent.len() > MAX_INDENT) {
+        return Err(refused(&format!("tojson: indent is over {MAX_INDENT}")));
     }
-    state.consume_fuel(1)?;
-    match value.kind() {
-        ValueKind::Seq | ValueKind::Iterable => value.try_iter()?.try_for_each(|item| pay(state, &item, depth + 1)),
-        ValueKind::Map => value.try_iter()?.try_for_each(|key| pay(state, &value.get_item(&key)?, depth + 1)),
-        _ => Ok(()),
-    }
+    Ok(indent)
 }
 
-/// Pays for what is written before it is there.
-struct Bounded<'a, 'b, 'c> {
+struct Writer<'a, 'b, 'c> {
     state: &'a State<'b, 'c>,
-    bytes: &'a mut Vec<u8>,
-    unpaid: u64,
-}
-
-impl Write for Bounded<'_, '_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // A quarter of a unit for a byte, as the engine's own filter takes it: a value that is
-        // small in memory can be written as a large one.
-        self.unpaid += bytes.len() as u64;
-        self.state.consume_fuel(self.unpaid / 4).map_err(io::Error::other)?;
-        self.unpaid %= 4;
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-struct Style {
-    indent: Option<usize>,
-    depth: usize,
-    filled: bool,
+    out: String,
+    /// Bytes that are written and not paid.
+    unpaid: usize,
+    indent: Option<String>,
     item: String,
     key: String,
+    ascii: bool,
+    sorted: bool,
 }
 
-impl Style {
-    fn line<W: ?Sized + Write>(&self, out: &mut W) -> io::Result<()> {
-        match self.indent {
-            Some(indent) => {
-                out.write_all(b"\n")?;
-                out.write_all(" ".repeat(indent * self.depth).as_bytes())
+impl Writer<'_, '_, '_> {
+    /// Pays for text and writes it: a value that is small in memory can be written as a large one. A
+    /// byte is a quarter of a unit, as the engine's own filter takes it.
+    fn push(&mut self, text: &str) -> Result<(), Error> {
+        self.unpaid += text.len();
+        pay(self.state, self.unpaid / 4)?;
+        self.unpaid %= 4;
+        self.out.push_str(text);
+        Ok(())
+    }
+
+    fn value(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
+        if depth > MAX_DEPTH {
+            return Err(refused(&format!("tojson: a value is over {MAX_DEPTH} deep")));
+        }
+        pay(self.state, 1)?;
+        match value.kind() {
+            ValueKind::None => self.push("null"),
+            ValueKind::Bool => self.push(if value.is_true() { "true" } else { "false" }),
+            ValueKind::Number => self.push(&number(value)?),
+            ValueKind::String => self.string(value.as_str().unwrap_or_default()),
+            ValueKind::Seq | ValueKind::Iterable => {
+                let mut items = value.try_iter()?;
+                self.list(["[", "]"], depth, &mut |writer, first| {
+                    let Some(item) = items.next() else { return Ok(false) };
+                    writer.next(first, depth)?;
+                    writer.value(&item, depth + 1).map(|()| true)
+                })
             }
-            None => Ok(()),
+            ValueKind::Map => {
+                let keys = self.keys(value)?;
+                let mut keys = keys.iter();
+                self.list(["{", "}"], depth, &mut |writer, first| {
+                    let Some(key) = keys.next() else { return Ok(false) };
+                    writer.next(first, depth)?;
+                    let name = name(key)?;
+                    writer.string(&name)?;
+                    let between = writer.key.clone();
+                    writer.push(&between)?;
+                    writer.value(&value.get_item(key)?, depth + 1).map(|()| true)
+                })
+            }
+            kind => Err(refused(&format!("tojson: a value of type {kind} cannot be written as JSON"))),
         }
     }
 
-    fn begin<W: ?Sized + Write>(&mut self, out: &mut W, bracket: &[u8]) -> io::Result<()> {
-        self.depth += 1;
-        self.filled = false;
-        out.write_all(bracket)
-    }
-
-    fn end<W: ?Sized + Write>(&mut self, out: &mut W, bracket: &[u8]) -> io::Result<()> {
-        self.depth -= 1;
-        if self.filled {
-            self.line(out)?;
+    /// Writes items between brackets; `item` writes one, or says that there is none.
+    fn list(
+        &mut self,
+        [open, close]: [&str; 2],
+        depth: usize,
+        item: &mut dyn FnMut(&mut Self, bool) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        self.push(open)?;
+        let mut first = true;
+        while item(self, first)? {
+            first = false;
         }
-        self.filled = true;
-        out.write_all(bracket)
-    }
-
-    fn next<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
         if !first {
-            out.write_all(self.item.as_bytes())?;
+            self.line(depth)?;
         }
-        self.filled = true;
-        self.line(out)
+        self.push(close)
+    }
+
+    fn next(&mut self, first: bool, depth: usize) -> Result<(), Error> {
+        if !first {
+            let between = self.item.clone();
+            self.push(&between)?;
+        }
+        self.line(depth + 1)
+    }
+
+    fn line(&mut self, depth: usize) -> Result<(), Error> {
+        let Some(indent) = &self.indent else { return Ok(()) };
+        let line = format!("\n{}", indent.repeat(depth));
+        self.push(&line)
+    }
+
+    /// The keys of a mapping in the order in which they are written.
+    fn keys(&self, value: &Value) -> Result<Vec<Value>, Error> {
+        let mut keys = Vec::new();
+        for key in value.try_iter()? {
+            pay(self.state, 1)?;
+            keys.push(key);
+        }
+        if self.sorted {
+            let kind = keys.first().map(Value::kind);
+            if keys.iter().any(|key| Some(key.kind()) != kind) {
+                return Err(refused("tojson: keys of different types cannot be sorted"));
+            }
+            keys.sort();
+        }
+        Ok(keys)
+    }
+
+    fn string(&mut self, text: &str) -> Result<(), Error> {
+        self.push("\"")?;
+        let mut plain = 0;
+        for (at, c) in text.char_indices() {
+            let escape = match c {
+                '"' => "\\\"".to_owned(),
+                '\\' => "\\\\".to_owned(),
+                '\n' => "\\n".to_owned(),
+                '\r' => "\\r".to_owned(),
+                '\t' => "\\t".to_owned(),
+                '\x08' => "\\b".to_owned(),
+                '\x0c' => "\\f".to_owned(),
+                '\0'..'\x20' => format!("\\u{:04x}", u32::from(c)),
+                '\x7f'.. if self.ascii => {
+                    c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
+                }
+                _ => continue,
+            };
+            self.push(&text[plain..at])?;
+            self.push(&escape)?;
+            plain = at + c.len_utf8();
+        }
+        self.push(&text[plain..])?;
+        self.push("\"")
     }
 }
 
-impl Formatter for Style {
-    fn begin_array<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.begin(out, b"[")
+fn number(value: &Value) -> Result<String, Error> {
+    if value.is_integer() {
+        return Ok(value.to_string());
     }
+    let number = f64::try_from(value.clone())?;
+    Ok(match number {
+        _ if number.is_nan() => "NaN".to_owned(),
+        f64::INFINITY => "Infinity".to_owned(),
+        f64::NEG_INFINITY => "-Infinity".to_owned(),
+        _ => float(number),
+    })
+}
 
-    fn end_array<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.end(out, b"]")
-    }
-
-    fn begin_array_value<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
-        self.next(out, first)
-    }
-
-    fn begin_object<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.begin(out, b"{")
-    }
-
-    fn end_object<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.end(out, b"}")
-    }
-
-    fn begin_object_key<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
-        self.next(out, first)
-    }
-
-    fn begin_object_value<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        out.write_all(self.key.as_bytes())
+/// A key as JSON has it: a string.
+fn name(key: &Value) -> Result<String, Error> {
+    match key.kind() {
+        ValueKind::String => Ok(key.to_string()),
+        ValueKind::None => Ok("null".to_owned()),
+        ValueKind::Bool => Ok(if key.is_true() { "true" } else { "false" }.to_owned()),
+        ValueKind::Number => number(key),
+        kind => Err(refused(&format!("tojson: a key of type {kind} cannot be written as JSON"))),
     }
 }

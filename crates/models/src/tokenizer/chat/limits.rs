@@ -2,8 +2,10 @@
 //! does not see: work that is a product of two sizes.
 
 use minijinja::formatting::{FormatStyle, format};
-use minijinja::value::{Kwargs, Rest, Tuple, Value, ValueKind, ValueOrKwargs};
-use minijinja::{Environment, Error, ErrorKind, State, filters};
+use minijinja::value::{Rest, Value, ValueKind, ValueOrKwargs};
+use minijinja::{Environment, Error, ErrorKind, State};
+
+use super::{lists, text};
 
 /// The filter behind an operand: its value is small enough and holds no namespace.
 pub(super) const BOUNDED: &str = "__bounded";
@@ -26,8 +28,6 @@ const PARTS_PER_UNIT: usize = 16;
 const BYTES_PER_UNIT: usize = 64;
 /// Largest width or precision in a format.
 const MAX_WIDTH: usize = 1000;
-/// Longest list of attributes to sort by, in bytes: each item looks up all of them.
-const MAX_ATTRIBUTES: usize = 1000;
 
 /// Adds the checks. `given` is how many bytes the caller hands in: values may be as much larger.
 pub(super) fn set_up(environment: &mut Environment<'static>, given: usize) {
@@ -47,75 +47,38 @@ pub(super) fn set_up(environment: &mut Environment<'static>, given: usize) {
     environment.add_filter("format", move |state: &State<'_, '_>, text: &str, arguments: Rest<ValueOrKwargs>| {
         formatted(state, FormatStyle::Printf, text, &arguments.into_values(), given)
     });
-    environment.add_filter("trim", |state: &State<'_, '_>, text: &Value, chars: Option<&str>| {
-        if text.is_undefined() || text.is_none() {
-            return Ok(String::new());
-        }
-        let text = text.to_string();
-        let Some(chars) = chars else { return Ok(text.trim().to_owned()) };
-        pay_product(state, text.len(), chars.len())?;
-        Ok(text.trim_matches(&chars.chars().collect::<Vec<_>>()[..]).to_owned())
-    });
-    environment.add_filter("sort", |state: &State<'_, '_>, value: Value, arguments: Kwargs| {
-        let by: Option<&str> = arguments.peek("attribute")?;
-        if by.is_some_and(|by| by.len() > MAX_ATTRIBUTES) {
-            return Err(refused("there are too many attributes to sort by"));
-        }
-        filters::sort(state, value, arguments)
-    });
     // It prints every variable, and Jinja does not have it.
     environment.remove_global("debug");
-    environment.set_unknown_method_callback(move |state, value, method, arguments| {
-        before_method(state, value, method, arguments, given)?
-            .map_or_else(|| minijinja_contrib::pycompat::unknown_method_callback(state, value, method, arguments), Ok)
+    environment.set_unknown_method_callback(move |state, value, method, given_values| {
+        called(state, value, method, given_values, given)?.map_or_else(
+            || minijinja_contrib::pycompat::unknown_method_callback(state, value, method, given_values),
+            Ok,
+        )
     });
 }
 
-/// Pays for a call of a method before it is done; its value, where the method is another one here.
-fn before_method(
+/// Calls a method, or pays for it before the engine's own is called.
+fn called(
     state: &State<'_, '_>,
     value: &Value,
     method: &str,
     arguments: &[Value],
     given: usize,
 ) -> Result<Option<Value>, Error> {
-    let first = arguments.first().and_then(Value::as_str);
     if let Some(text) = value.as_str() {
-        // A piece is a value of 24 bytes and costs half a unit, as the engine takes it afterwards.
-        match (method, first) {
-            ("strip" | "lstrip" | "rstrip", Some(chars)) => pay_product(state, text.len(), chars.len())?,
-            ("split", Some(by)) if !by.is_empty() => pay(state, text.matches(by).count() / 2)?,
-            ("split", _) => pay(state, text.split_whitespace().count() / 2)?,
-            ("splitlines", _) => pay(state, text.lines().count() / 2)?,
-            ("format", _) => {
-                return formatted(state, FormatStyle::StrFormat, text, arguments, given).map(|s| Some(s.into()));
-            }
-            _ => {}
-        }
-        return Ok(None);
+        // The engine does not charge for what a method reads.
+        pay_bytes(state, text.len())?;
+        return text::call(state, text, method, arguments, given);
     }
     let mut weight = Weight::new(given);
     let result = weight.add(value, 0);
     pay(state, weight.parts / PARTS_PER_UNIT)?;
     result?;
-    if !arguments.is_empty() || value.kind() != ValueKind::Map {
-        return Ok(None);
-    }
-    // The engine's are views that keep what they show alive.
-    let pairs = || {
-        let keys = value.try_iter()?;
-        keys.map(|key| value.get_item(&key).map(|item| (key, item))).collect::<Result<Vec<_>, Error>>()
-    };
-    Ok(match method {
-        "keys" => Some(value.try_iter()?.collect()),
-        "values" => Some(pairs()?.into_iter().map(|pair| pair.1).collect()),
-        "items" => Some(pairs()?.into_iter().map(|(k, v)| Value::from(Tuple::from([k, v]))).collect()),
-        _ => None,
-    })
+    lists::call(state, value, method, arguments)
 }
 
 /// Writes values by a format. Each field may write each of them once more.
-fn formatted(
+pub(super) fn formatted(
     state: &State<'_, '_>,
     style: FormatStyle,
     text: &str,
@@ -211,15 +174,22 @@ fn is_namespace(value: &Value) -> bool {
     })
 }
 
-fn pay(state: &State<'_, '_>, units: usize) -> Result<(), Error> {
+/// Pays for work.
+pub(super) fn pay(state: &State<'_, '_>, units: usize) -> Result<(), Error> {
     state.consume_fuel(units as u64)
 }
 
+/// Pays for bytes before they are there.
+pub(super) fn pay_bytes(state: &State<'_, '_>, bytes: usize) -> Result<(), Error> {
+    pay(state, bytes / BYTES_PER_UNIT)
+}
+
 /// Pays for work in which every byte of one meets every byte of the other.
-fn pay_product(state: &State<'_, '_>, a: usize, b: usize) -> Result<(), Error> {
+pub(super) fn pay_product(state: &State<'_, '_>, a: usize, b: usize) -> Result<(), Error> {
     pay(state, a.saturating_mul(b) / BYTES_PER_UNIT)
 }
 
-fn refused(why: &str) -> Error {
+/// An error of a template that wants what it may not have.
+pub(super) fn refused(why: &str) -> Error {
     Error::new(ErrorKind::InvalidOperation, why.to_owned())
 }

@@ -3,7 +3,8 @@
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, syntax::SyntaxConfig};
 
-use crate::tokenizer::chat::json;
+use crate::tokenizer::chat::number::float;
+use crate::tokenizer::chat::{adapted, filters, helpers, json};
 use crate::tokenizer::strftime::strftime;
 
 /// Options, functions and filters.
@@ -14,11 +15,15 @@ pub(super) fn set_up(environment: &mut Environment<'static>, time: Option<u64>) 
     }
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_formatter(|out, state, value| match value.kind() {
-        ValueKind::None => out.write_str("None").map_err(Error::from),
-        ValueKind::Bool => out.write_str(if value.is_true() { "True" } else { "False" }).map_err(Error::from),
+        ValueKind::Number if !value.is_integer() => {
+            out.write_str(&float(f64::try_from(value.clone())?)).map_err(Error::from)
+        }
         _ => minijinja::escape_formatter(out, state, value),
     });
-    environment.add_filter("tojson", json::tojson);
+    adapted::set_up(environment);
+    filters::set_up(environment);
+    helpers::set_up(environment);
+    json::set_up(environment);
     environment.add_function("raise_exception", |message: String| -> Result<String, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, message))
     });

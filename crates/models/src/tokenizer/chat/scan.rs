@@ -187,7 +187,7 @@ impl<'a> Walk<'a> {
                 let called = i > self.begin && self.ends_operand(i - 1) && text != "{";
                 let first = i == 1 && self.keyword == "call" || i == 2 && self.keyword == "macro";
                 let macros = called && self.tokens[i - 1].kind == Kind::Word && !self.is_test(i - 1);
-                let builtin = matches!(self.before(i), "dict" | "namespace" | "range");
+                let builtin = matches!(self.before(i), "cycler" | "dict" | "joiner" | "namespace" | "range");
                 let bare = i < 2 || !matches!(self.text(i - 2), "." | "|");
                 self.start(i);
                 self.count()?;

@@ -124,16 +124,16 @@ pub(crate) const ROWS: &[Row] = &[
     row("blocks_experts_tiled.sub", "matmul/experts_tiled", &["small", "blocks", "sub"], 64, 10272),
     row("quantise.sub", "quant/quantise", &["inputs1", "sub"], 64, 0),
     row("quantise_rows.sub", "quant/quantise", &["inputs2", "scatter", "sub"], 64, 0),
-    row("reduce_row", "reduce/row", &["inputs1"], 256, 2048),
-    row("reduce_row.sub", "reduce/row", &["inputs1", "sub"], 256, 2048),
-    Row { subgroups: true, ..row("reduce_row_subgroups", "reduce/row", &["inputs1", "subgroups"], 256, 1024) },
+    row("reduce_row", "reduce/row", &["inputs1"], 256, 3136),
+    row("reduce_row.sub", "reduce/row", &["inputs1", "sub"], 256, 3136),
+    Row { subgroups: true, ..row("reduce_row_subgroups", "reduce/row", &["inputs1", "subgroups"], 256, 2048) },
     Row {
         subgroups: true,
-        ..row("reduce_row_subgroups.sub", "reduce/row", &["inputs1", "subgroups", "sub"], 256, 1024)
+        ..row("reduce_row_subgroups.sub", "reduce/row", &["inputs1", "subgroups", "sub"], 256, 2048)
     },
     row("reduce_column", "reduce/column", &["inputs1"], 256, 0),
     row("reduce_column.sub", "reduce/column", &["inputs1", "sub"], 256, 0),
-    row("reduce_split", "reduce/row", &["inputs1", "split"], 256, 2048),
+    row("reduce_split", "reduce/row", &["inputs1", "split"], 256, 3136),
     row("reduce_integers", "reduce/integers", &["inputs1"], 256, 1024),
     row("reduce_integers.sub", "reduce/integers", &["inputs1", "sub"], 256, 1024),
     row("arg_row", "reduce/arg", &["inputs1"], 256, 2048),

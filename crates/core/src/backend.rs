@@ -33,6 +33,12 @@ pub trait Backend: Debug + Send + Sync {
     /// [`KernelChoice::Named`](crate::KernelChoice::Named).
     fn kernels(&self, op: &OpDesc) -> Vec<Arc<str>>;
 
+    /// What the kernel of this name runs for `op`, as the device's compiler gets it; empty (the default)
+    /// where there is no text. Reports show it for kernels that fail.
+    fn kernel_source(&self, _op: &OpDesc, _kernel: &str) -> Vec<KernelSource> {
+        Vec::new()
+    }
+
     /// Allocates a buffer. Its content is undefined. A size of 0 is possible.
     fn alloc(&self, desc: &BufferDesc) -> Result<Buffer>;
 
@@ -65,6 +71,17 @@ pub trait Backend: Debug + Send + Sync {
     fn probe(&self, _kind: ProbeKind, _rounds: u32) -> Result<Option<ProbeRun>> {
         Ok(None)
     }
+}
+
+/// The text of a kernel, or of one of the programs that a kernel consists of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KernelSource {
+    /// The name of the text on this device.
+    pub name: String,
+    /// The constants that are set when it is compiled.
+    pub constants: Vec<(String, f64)>,
+    /// The text.
+    pub text: String,
 }
 
 /// How a device runs an operation.

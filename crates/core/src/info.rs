@@ -78,6 +78,8 @@ pub struct DeviceInfo {
     pub vendor_id: u32,
     /// PCI device id.
     pub device_id: u32,
+    /// Where it is on the PCI bus, as `0000:01:00.0`, which tells two cards of one model apart.
+    pub bus: String,
     /// Driver name.
     pub driver: String,
     /// Driver version as reported.
@@ -86,7 +88,7 @@ pub struct DeviceInfo {
     pub api: String,
     /// The tuning profile in use.
     pub profile: String,
-    /// Bytes of device memory, where known.
+    /// Bytes of device memory, where known: the largest heap that the device calls its own.
     pub memory: Option<u64>,
     /// Largest buffer in bytes.
     pub max_buffer_bytes: u64,
@@ -114,6 +116,7 @@ impl DeviceInfo {
             vendor: String::new(),
             vendor_id: 0,
             device_id: 0,
+            bus: String::new(),
             driver: String::new(),
             driver_version: String::new(),
             api: String::new(),

@@ -25,7 +25,7 @@ mod readback;
 mod stream;
 mod tensor;
 
-pub use backend::{Backend, Bindings, Buffer, BufferDesc, Plan, Reason, Support};
+pub use backend::{Backend, Bindings, Buffer, BufferDesc, KernelSource, Plan, Reason, Support};
 pub use capture::Captured;
 pub use desc::TensorDesc;
 pub use device::Device;

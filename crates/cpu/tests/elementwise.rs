@@ -133,6 +133,7 @@ fn check_binary(op: BinaryOp, a: &Host, b: &Host, y: &Host) {
             BinaryOp::Mul => a * b,
             BinaryOp::Minimum => a.min(b),
             BinaryOp::Maximum => a.max(b),
+            BinaryOp::Rem => a % b,
             _ => a / b,
         };
         (want, 0.0)

@@ -133,6 +133,82 @@ fn topk_orders_and_quantisation_rounds_and_saturates() {
     assert!(results(&node(254)).devices.iter().all(|d| d.verdict == Verdict::Fail));
 }
 
+fn i32s(dims: &[i64], values: &[i32]) -> unisono_onnx::proto::TensorProto {
+    tensor("", 6, dims, values.iter().flat_map(|x| x.to_le_bytes()).collect())
+}
+
+#[test]
+fn remainders_are_exact_and_take_the_sign_that_was_asked_for() {
+    let (a, b) = ([1e10, -1e10, 7.5, -7.5, 16_777_216.0], [3.0, 3.0, -2.0, 2.0, 0.1]);
+    // What Python's math.fmod gives for the numbers as f32 holds them.
+    let node = |first: f32| {
+        Node::new("Mod", 13)
+            .with(attribute("fmod", 1))
+            .input(f32s(&[5], &a))
+            .input(f32s(&[5], &b))
+            .output(f32s(&[5], &[first, -1.0, 1.5, -1.5, 0.050_000_004]))
+    };
+    passes(&node(1.0));
+    assert!(results(&node(0.0)).devices.iter().all(|d| d.verdict == Verdict::Fail));
+    let (a, b) = ([-7, 7, -7, 7, 6, i32::MIN], [2, -2, -2, 2, -3, -1]);
+    let node = |fmod, rest: [i32; 6]| {
+        Node::new("Mod", 13)
+            .with(attribute("fmod", fmod))
+            .input(i32s(&[6], &a))
+            .input(i32s(&[6], &b))
+            .output(i32s(&[6], &rest))
+    };
+    passes(&node(1, [-1, 1, -1, 1, 0, 0]));
+    passes(&node(0, [1, -1, -1, 1, 0, 0]));
+}
+
+#[test]
+fn sums_of_bytes_are_exact_beyond_what_f32_holds() {
+    for (k, last) in [(259usize, 254u8), (1000, 255), (65_793, 253)] {
+        let (mut a, mut b) = (vec![255u8; k], vec![255u8; k]);
+        (a[k - 1], b[0]) = (last, 1);
+        let sum: i64 = a.iter().zip(&b).map(|(&a, &b)| (i64::from(a) - 1) * i64::from(b)).sum();
+        passes(
+            &Node::new("MatMulInteger", 10)
+                .input(u8s(&[1, k as i64], &a))
+                .input(u8s(&[k as i64, 1], &b))
+                .input(u8s(&[], &[1]))
+                .output(i32s(&[1, 1], &[sum as i32])),
+        );
+    }
+    let channels = 300;
+    let (mut x, w) = (vec![0u8; channels], vec![255u8; channels]);
+    x[channels - 1] = 1;
+    let sum = (1 - 255) * 255 - 255 * 255 * (channels as i32 - 1);
+    passes(
+        &Node::new("ConvInteger", 10)
+            .input(u8s(&[1, channels as i64, 1, 1], &x))
+            .input(u8s(&[1, channels as i64, 1, 1], &w))
+            .input(u8s(&[], &[255]))
+            .output(i32s(&[1, 1, 1, 1], &[sum])),
+    );
+}
+
+#[test]
+fn powers_of_integers_are_exact_and_wrap() {
+    let node = |last: i32| {
+        Node::new("Pow", 15)
+            .input(i32s(&[5], &[7, -3, 5, 0, 3]))
+            .input(i64s(&[5], &[9, 19, 0, 0, 21]))
+            .output(i32s(&[5], &[40_353_607, -1_162_261_467, 1, 1, last]))
+    };
+    passes(&node(3i32.wrapping_pow(21)));
+    assert!(results(&node(0)).devices.iter().all(|d| d.verdict == Verdict::Fail));
+    let negative = Node::new("Pow", 15).input(i32s(&[1], &[2])).input(i64s(&[1], &[-1])).output(i32s(&[1], &[0]));
+    assert!(results(&negative).devices.iter().all(|d| d.verdict == Verdict::Unmapped));
+}
+
+#[test]
+fn a_small_hyperbolic_sine_does_not_cancel() {
+    let x = [1e-6f32, -1e-4, 0.5, -0.999, 1.001, 3.0];
+    passes(&Node::new("Sinh", 9).input(f32s(&[6], &x)).output(f32s(&[6], &x.map(|x| f64::from(x).sinh() as f32))));
+}
+
 #[test]
 fn what_the_contract_has_no_word_for_is_not_covered() {
     let verdict = |node: &Node| results(node).devices.into_iter().map(|d| (d.verdict, d.detail)).collect::<Vec<_>>();

@@ -25,6 +25,8 @@ pub struct AdapterSummary {
     pub vendor_id: u32,
     /// PCI device id.
     pub device_id: u32,
+    /// Where it is on the PCI bus, as `0000:01:00.0`; empty where the driver does not say.
+    pub bus: String,
     /// What kind of hardware it is.
     pub kind: DeviceKind,
     /// `vulkan`, `metal`, `dx12`, `gl` or `webgpu`.
@@ -143,6 +145,7 @@ fn summarize(index: usize, info: &wgpu::AdapterInfo) -> AdapterSummary {
         vendor: vendor_of(info).to_owned(),
         vendor_id: info.vendor,
         device_id: info.device,
+        bus: info.device_pci_bus_id.to_lowercase(),
         kind: kind_of(info),
         api: info.backend.to_str().to_owned(),
         driver: info.driver.clone(),

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use unisono_core::{
-    Backend, Bindings, Buffer, BufferDesc, Counters, DeviceInfo, Error, OpDesc, Pending, Plan, ProbeKind, ProbeRun,
-    Program, Readback, Result, Support, Ticket, support,
+    Backend, Bindings, Buffer, BufferDesc, Counters, DeviceInfo, Error, KernelSource, OpDesc, Pending, Plan, ProbeKind,
+    ProbeRun, Program, Readback, Result, Support, Ticket, support,
 };
 
 use crate::adapter::{self, AdapterSummary};
@@ -149,6 +149,11 @@ impl Backend for WgpuBackend {
             Ok(()) => select::candidates(op, &self.caps).unwrap_or_default(),
             Err(_) => Vec::new(),
         }
+    }
+
+    fn kernel_source(&self, op: &OpDesc, kernel: &str) -> Vec<KernelSource> {
+        let Ok(recipe) = select::recipe(&select::step_of(op), Some(kernel), &self.caps) else { return Vec::new() };
+        self.pipelines.sources(&recipe)
     }
 
     fn alloc(&self, desc: &BufferDesc) -> Result<Buffer> {

@@ -39,6 +39,8 @@ pub(crate) struct Gpu {
     pub(crate) queue: wgpu::Queue,
     pub(crate) limits: wgpu::Limits,
     pub(crate) features: wgpu::Features,
+    /// Bytes of the device's own memory, where the API says.
+    pub(crate) memory: Option<u64>,
     /// Name and id, for errors.
     pub(crate) label: String,
     faults: Arc<Faults>,
@@ -87,7 +89,8 @@ impl Gpu {
             lock(&shared.uncaptured).get_or_insert_with(|| describe(&error));
         }));
         let (limits, features) = (device.limits(), device.features());
-        Ok(Gpu { device, queue, limits, features, label, faults })
+        let memory = crate::heaps::device_memory(adapter);
+        Ok(Gpu { device, queue, limits, features, memory, label, faults })
     }
 
     /// Names of the optional features in use.

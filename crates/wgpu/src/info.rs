@@ -47,6 +47,8 @@ pub(crate) fn describe(
     info.vendor.clone_from(&adapter.vendor);
     info.vendor_id = adapter.vendor_id;
     info.device_id = adapter.device_id;
+    info.bus.clone_from(&adapter.bus);
+    info.memory = gpu.memory;
     info.driver.clone_from(&adapter.driver);
     info.driver_version.clone_from(&adapter.driver_version);
     info.api.clone_from(&adapter.api);

@@ -15,6 +15,7 @@ mod device;
 #[cfg(not(target_family = "wasm"))]
 mod disk_cache;
 mod encode;
+mod heaps;
 mod info;
 mod instance;
 mod launch;

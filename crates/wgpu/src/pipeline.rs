@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use unisono_core::{Error, Result};
+use unisono_core::{Error, KernelSource, Result};
 use unisono_shaders::{Access, ENTRY_POINT, PARAMETER_BYTES, Variant};
 
 use crate::device::{Gpu, lock};
-use crate::launch::Launch;
+use crate::launch::{Launch, Recipe};
 use crate::options::WgpuOptions;
 
 #[cfg(not(target_family = "wasm"))]
@@ -196,12 +196,33 @@ impl Pipelines {
         Ok(Pipeline { raw, layout })
     }
 
+    /// The text of a variant on this device.
+    fn text(&self, variant: &'static Variant) -> &str {
+        self.replaced.get(variant.name).map_or(variant.wgsl, String::as_str)
+    }
+
+    /// What the launches of a recipe are built from, each once.
+    pub(crate) fn sources(&self, recipe: &Recipe) -> Vec<KernelSource> {
+        let mut sources: Vec<KernelSource> = Vec::new();
+        for launch in &recipe.launches {
+            let source = KernelSource {
+                name: launch.variant.name.to_owned(),
+                constants: launch.constants.iter().map(|&(name, value)| (name.to_owned(), value)).collect(),
+                text: self.text(launch.variant).to_owned(),
+            };
+            if !sources.contains(&source) {
+                sources.push(source);
+            }
+        }
+        sources
+    }
+
     fn module(&self, variant: &'static Variant) -> Result<wgpu::ShaderModule> {
         if let Some(module) = lock(&self.modules).get(variant.name) {
             return Ok(module.clone());
         }
-        let replaced = self.replaced.get(variant.name);
-        let text = replaced.map_or(variant.wgsl, String::as_str);
+        let replaced = self.replaced.contains_key(variant.name);
+        let text = self.text(variant);
         // Browsers require the directive that naga refuses.
         let source = if cfg!(target_family = "wasm") && variant.requires.subgroups {
             format!("enable subgroups;\n{text}").into()
@@ -211,7 +232,7 @@ impl Pipelines {
         let descriptor =
             wgpu::ShaderModuleDescriptor { label: Some(variant.name), source: wgpu::ShaderSource::Wgsl(source) };
         let mut checks = wgpu::ShaderRuntimeChecks::checked();
-        if replaced.is_none() {
+        if !replaced {
             checks.bounds_checks = !self.trusted;
             checks.int_div_checks = !self.trusted;
             checks.force_loop_bounding = false;

@@ -38,6 +38,7 @@ fn simulated(limits: &wgpu::Limits, features: wgpu::Features, profile: &str) -> 
         vendor: "other".to_owned(),
         vendor_id: 0,
         device_id: 0,
+        bus: "0000:01:00.0".to_owned(),
         kind: DeviceKind::Other,
         api: "noop".to_owned(),
         driver: String::new(),
@@ -247,4 +248,29 @@ fn pipelines_are_kept_on_disk_where_the_driver_can() {
         drop(pipelines);
         std::fs::remove_dir_all(&dir).unwrap();
     }
+}
+
+/// Each kernel that a device names has its texts, whole and with the constants of its launches.
+#[test]
+fn kernels_have_their_texts() {
+    let device = plain();
+    assert_eq!(device.info().bus, "0000:01:00.0");
+    let mut texts = 0;
+    for case in unisono_conformance::suite(unisono_conformance::Level::Quick) {
+        for kernel in device.kernels(&case.desc) {
+            let sources = device.kernel_source(&case.desc, &kernel);
+            let empty = case.desc.inputs.iter().chain(&case.desc.outputs).any(TensorDesc::is_empty);
+            assert!(empty || !sources.is_empty(), "{kernel} of {}", case.id);
+            for source in &sources {
+                let entry = source.text.contains("@compute") && source.text.contains("fn main");
+                assert!(
+                    entry && source.constants.iter().all(|(name, _)| source.text.contains(name.as_str())),
+                    "{kernel}"
+                );
+            }
+            texts += sources.len();
+        }
+        assert!(device.kernel_source(&case.desc, "no such kernel").is_empty());
+    }
+    assert!(texts > 1000, "{texts} texts");
 }

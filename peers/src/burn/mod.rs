@@ -60,6 +60,7 @@ fn select(desc: &OpDesc) -> Result<(), Reason> {
         Op::Unary(_) if !floats => missing("such function of integers"),
         Op::Unary(_) => Ok(()),
         Op::Binary(BinaryOp::Div) if !floats => Err(differs("a quotient of integers by 0 panics")),
+        Op::Binary(BinaryOp::Rem) => missing("exact remainder"),
         Op::Binary(_) | Op::Compare(_) | Op::Logical(_) | Op::Where | Op::Clamp(_) | Op::ScaleShift(_) => Ok(()),
         Op::Reduce(_) | Op::ArgReduce(_) | Op::CumSum(_) => Ok(()),
         Op::TopK(_) | Op::ArgSort(_) => Err(differs("the order of equal elements is unspecified")),

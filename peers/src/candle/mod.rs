@@ -114,6 +114,7 @@ fn select(desc: &OpDesc) -> Result<(), Reason> {
         Op::Unary(_) if !floats => missing("such function of integers"),
         Op::Unary(_) => Ok(()),
         Op::Binary(BinaryOp::Div) if !floats => Err(differs("a quotient of integers by 0 panics")),
+        Op::Binary(BinaryOp::Rem) => missing("exact remainder"),
         Op::Binary(_) | Op::Compare(_) | Op::Logical(_) | Op::Where | Op::Clamp(_) | Op::ScaleShift(_) => Ok(()),
         Op::Reduce(op) if op.op == ReduceOp::Prod => missing("product along an axis"),
         Op::Reduce(_) | Op::ArgReduce(_) => Ok(()),

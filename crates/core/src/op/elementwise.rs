@@ -3,8 +3,9 @@
 //! The bound named at each function is what the conformance suite admits before the store, in units
 //! u = 2⁻²³ of f32; `docs/numerics.md` derives it. What a function gives where it has no finite
 //! value (the logarithm of a negative number, a quotient by zero) is not guaranteed, because WGSL
-//! guarantees nothing about NaN and ∞; neither is the result of such an operand, unless the
-//! function says so.
+//! guarantees nothing about NaN and ∞ in arithmetic; neither is the result of such an operand. The
+//! functions that are exact for every element only look at bits, and keep a NaN; see
+//! [NaN and infinities](crate::op#nan-and-infinities).
 
 use super::check;
 use crate::DType;
@@ -37,7 +38,8 @@ pub enum UnaryOp {
     GeluTanh,
     /// `|x|`, exact. Floats, `i32`, `i64`; the smallest integer stays what it is.
     Abs,
-    /// −1, 0 or 1 with the sign of `x`, exact, also for subnormal numbers. Floats, `i32`, `i64`.
+    /// −1, 0 or 1 with the sign of `x`, exact, also for subnormal numbers; NaN stays. Floats, `i32`,
+    /// `i64`.
     Sign,
     /// `x·x`. Bound u, relative; exact where f32 holds it. Floats, `i32`, `i64` (wrapping).
     Square,
@@ -54,7 +56,7 @@ pub enum UnaryOp {
     Cos,
     /// `2/√π·∫₀ˣ e^(−t²) dt`. Bound about 1.5·10⁻⁷ + 16u, relative.
     Erf,
-    /// `max(x, 0)`, exact. Floats, `i32`, `i64`.
+    /// `max(x, 0)`, exact; NaN stays. Floats, `i32`, `i64`.
     Relu,
     /// `x/(1+e^(−1.702x))`, the sigmoid approximation of GELU (Hendrycks & Gimpel 2016). Bound
     /// ((3 + 4|z|)(1 − s) + 5.5)u, relative, with z = 1.702x and s its sigmoid.
@@ -165,11 +167,18 @@ pub enum BinaryOp {
     Minimum,
     /// The larger one, exact; NaN where either is NaN.
     Maximum,
+    /// The remainder of `a / b` truncated toward zero, as C's `fmod` and Rust's `%`: it has the sign
+    /// of `a`, a zero too, and is smaller than |b|. Exact for every two finite numbers with b ≠ 0,
+    /// subnormal ones included, whatever the size of the quotient: the result always has few enough
+    /// digits. (`a − b·trunc(a/b)` is another function as soon as the quotient is rounded.) NaN
+    /// where an operand is NaN, `a` is infinite or `b` is 0; `a` where `b` is infinite. Of integers
+    /// by 0 it is `a`, as the quotient is 0.
+    Rem,
 }
 
 impl BinaryOp {
     /// Every function, in a fixed order.
-    pub const ALL: [BinaryOp; 7] = [
+    pub const ALL: [BinaryOp; 8] = [
         BinaryOp::Add,
         BinaryOp::Sub,
         BinaryOp::Mul,
@@ -177,6 +186,7 @@ impl BinaryOp {
         BinaryOp::Pow,
         BinaryOp::Minimum,
         BinaryOp::Maximum,
+        BinaryOp::Rem,
     ];
 
     /// The name in case ids, kernels and reports. `minimum` and `maximum`, because `min` and `max`
@@ -190,6 +200,7 @@ impl BinaryOp {
             BinaryOp::Pow => "pow",
             BinaryOp::Minimum => "minimum",
             BinaryOp::Maximum => "maximum",
+            BinaryOp::Rem => "rem",
         }
     }
 

@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::lower::Lowering;
 use crate::program::Step;
 
-/// `y = min(max(x, min), max)` of floats. Exact before the store; a subnormal `x` may become 0.
+/// `y = min(max(x, min), max)` of floats; NaN stays. Exact before the store; a subnormal `x` may
+/// become 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Clamp {
     /// The least result; −∞ for no limit.

@@ -16,6 +16,32 @@
 //!   nothing) refuses; every other writes what its formula gives (a sum over nothing is 0).
 //! * An index that only the device can see and that is out of range is safe: it reads zero and
 //!   writes nothing.
+//!
+//! # NaN and infinities
+//!
+//! Operations that only compare, choose or move have one answer for every bit pattern. A shading
+//! language may assume that floating-point arithmetic meets no NaN and no infinity, and drivers do
+//! assume it, each in its own way; but whether a number is a NaN can be seen in its bits, as an
+//! integer, so a kernel needs no promise of the driver. The answers are those of IEEE 754-2019
+//! (`maximum`, `minimum`) and those on which NumPy and PyTorch agree for order, index and limits: a
+//! NaN is never lost on the way.
+//!
+//! * Infinities are numbers at the two ends of the order.
+//! * `max`, `min`, `maximum` and `minimum` are NaN where any operand is NaN.
+//! * `argmax` and `argmin` give the index of the first NaN where there is one.
+//! * In a sort a NaN is above +∞, whatever its sign, and all NaNs are equal: they come last in
+//!   ascending order, first in descending order, in the order of their indices. So the largest `k`
+//!   begin with the NaNs and the smallest `k` end with them.
+//! * `neg`, `abs`, `sign`, `relu`, `floor`, `ceil`, `round` and `clamp` leave a NaN a NaN.
+//! * `rem` is NaN where an operand is NaN, `a` is infinite or `b` is 0; an infinite `b` leaves `a`.
+//! * Comparisons do not hold for a NaN, except `ne`, which does.
+//! * Casts have their rules at [`Op::Copy`]. What is moved within one type keeps its bits; beyond
+//!   that, which NaN a result is (its sign, its payload) is not said.
+//!
+//! Arithmetic and functions that are computed by arithmetic (sums, products, exponentials, gates,
+//! norms, softmax, attention) promise nothing about an element whose operands have a NaN or an
+//! infinity, because WGSL does not, but for the masks that say so. Only that element, or that row, is
+//! concerned: a NaN does not reach the others.
 
 mod attention;
 mod check;

@@ -14,9 +14,9 @@ pub enum ReduceOp {
     Sum,
     /// Sum divided by the size; floating point only, an empty axis is refused.
     Mean,
-    /// Largest element ("any" of booleans); an empty axis is refused.
+    /// Largest element ("any" of booleans), NaN where there is one; an empty axis is refused.
     Max,
-    /// Smallest element ("all" of booleans); an empty axis is refused.
+    /// Smallest element ("all" of booleans), NaN where there is one; an empty axis is refused.
     Min,
     /// Product of the elements, in any order; 1 over an empty axis. Integers wrap.
     Prod,
@@ -96,7 +96,8 @@ impl ArgOp {
 }
 
 /// Index of the largest or smallest element along `axis`; the lowest index wins a tie. Zeros of
-/// either sign are equal.
+/// either sign are equal. Where there is a NaN, of either sign, it is the first one's index, of the
+/// largest as of the smallest: so an index leads to what `max` or `min` gives.
 ///
 /// `x`: floats, i32 or u32, any shape; `y`: u32, the same with 1 at `axis`. An empty axis is
 /// refused. Exact.

@@ -22,7 +22,8 @@ use crate::error::Result;
 ///
 /// A masked element gives 0; with `log`, the lowest finite number of `y`'s type, which stands for
 /// −∞. A row that is masked entirely gives that in every element, with or without a sink. Empty
-/// rows give nothing.
+/// rows give nothing. Nothing is guaranteed about a row with a NaN or with +∞; the other rows are
+/// what they are without it.
 ///
 /// Error: `p·(ε + Σ p·ε + γ + …)`, and for `log` about `Σ p·ε + 2⁻²¹ + u·|z − m|`; see
 /// `docs/numerics.md`.

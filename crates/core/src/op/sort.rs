@@ -1,5 +1,6 @@
 //! Order along the last dimension: the first `k` of the sorted elements, and the permutation that
-//! sorts. Ties have one answer, the lower index first, so that every device agrees.
+//! sorts. Ties have one answer, the lower index first, so that every device agrees. A NaN of either
+//! sign is above +∞ and equal to every other NaN.
 
 use super::check;
 use crate::desc::TensorDesc;
@@ -12,7 +13,7 @@ use crate::error::{Error, Result};
 /// * `values`: `[…, k]`, the type of `x` or, for floats, any float (rounded once); largest first, or
 ///   smallest first.
 /// * `indices`: u32 `[…, k]`. Of equal elements the one with the lower index comes first; zeros of
-///   either sign are equal.
+///   either sign are equal. NaNs come first among the largest, last among the smallest.
 ///
 /// Exact. With `k = 0` the result is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,7 +43,8 @@ impl TopK {
 /// The indices that sort each row, as `x[y₀] ≤ x[y₁] ≤ …` or in descending order.
 ///
 /// `x`: `[…, n]`, floats, i32 or u32; `y`: u32, the same shape. Stable in both directions: of equal
-/// elements the one with the lower index comes first; zeros of either sign are equal. Exact.
+/// elements the one with the lower index comes first; zeros of either sign are equal. NaNs come last
+/// in ascending order, first in descending order. Exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ArgSort {
     /// Whether the largest element comes first.

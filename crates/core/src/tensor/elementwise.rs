@@ -51,6 +51,11 @@ impl Tensor {
         self.binary(BinaryOp::Maximum, other)
     }
 
+    /// The remainder of `self / other` truncated toward zero, exact, with the sign of `self`.
+    pub fn rem(&self, other: &Tensor) -> Result<Tensor> {
+        self.binary(BinaryOp::Rem, other)
+    }
+
     /// `self` to the power of `other`.
     pub fn pow(&self, other: &Tensor) -> Result<Tensor> {
         self.binary(BinaryOp::Pow, other)

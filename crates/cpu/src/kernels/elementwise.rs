@@ -70,6 +70,8 @@ pub(crate) fn binary(launch: &Launch<'_>) {
         BinaryOp::Div => pairs(launch, &|a, b| a / b),
         BinaryOp::Minimum => pairs(launch, &|a, b| pick(a < b, a, b)),
         BinaryOp::Maximum => pairs(launch, &|a, b| pick(a > b, a, b)),
+        // The language's remainder is exact.
+        BinaryOp::Rem => pairs(launch, &|a, b| a % b),
         _ => pairs(launch, &f32::powf),
     }
 }

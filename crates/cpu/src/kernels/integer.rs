@@ -42,6 +42,8 @@ macro_rules! integer {
                 BinaryOp::Mul => a.wrapping_mul(b),
                 BinaryOp::Minimum => a.min(b),
                 BinaryOp::Maximum => a.max(b),
+                BinaryOp::Rem if b == 0 => a,
+                BinaryOp::Rem => a.wrapping_rem(b),
                 _ if b == 0 => 0,
                 _ => a.wrapping_div(b),
             }

@@ -31,6 +31,17 @@ fn start(op: ReduceOp) -> f32 {
     }
 }
 
+/// The extreme of two numbers; NaN where either is.
+fn keep(a: f64, b: f64, extreme: impl Fn(f64, f64) -> f64) -> f64 {
+    if a.is_nan() {
+        a
+    } else if b.is_nan() {
+        b
+    } else {
+        extreme(a, b)
+    }
+}
+
 fn finish(op: ReduceOp, value: f64, n: usize) -> f32 {
     match op {
         ReduceOp::Mean => (value / n as f64) as f32,
@@ -53,8 +64,8 @@ pub(crate) fn reduce_rows(launch: &Launch<'_>) {
                 // SAFETY: the block lies in the row.
                 let values = unsafe { row.skip(start).as_f32(simd, BLOCK.min(n - start), &mut buffer) };
                 match r.op {
-                    ReduceOp::Max => total = total.max(f64::from(reduce::max(simd, values))),
-                    ReduceOp::Min => total = total.min(f64::from(reduce::min(simd, values))),
+                    ReduceOp::Max => total = keep(total, f64::from(reduce::max_or_nan(simd, values)), f64::max),
+                    ReduceOp::Min => total = keep(total, f64::from(reduce::min_or_nan(simd, values)), f64::min),
                     ReduceOp::Prod => total *= values.iter().map(|&v| f64::from(v)).product::<f64>(),
                     _ => total += f64::from(reduce::sum(simd, values)),
                 }
@@ -104,7 +115,8 @@ pub(crate) fn reduce_columns(launch: &Launch<'_>) {
     });
 }
 
-/// Index of the largest or smallest element along the axis; the lowest wins a tie.
+/// Index of the largest or smallest element along the axis; the lowest wins a tie, the first NaN
+/// everything.
 pub(crate) fn arg_reduce(launch: &Launch<'_>) {
     let Op::ArgReduce(a) = *launch.op else { return };
     let (x, y, simd) = (&launch.inputs[0], &launch.outputs[0], launch.simd);
@@ -120,7 +132,15 @@ pub(crate) fn arg_reduce(launch: &Launch<'_>) {
             for start in (0..n).step_by(BLOCK) {
                 // SAFETY: the block lies in the row.
                 let values = unsafe { row.skip(start).as_f32(simd, BLOCK.min(n - start), &mut buffer) };
-                let top = if a.op == ArgOp::Max { reduce::max(simd, values) } else { reduce::min(simd, values) };
+                let top = if a.op == ArgOp::Max {
+                    reduce::max_or_nan(simd, values)
+                } else {
+                    reduce::min_or_nan(simd, values)
+                };
+                if top.is_nan() {
+                    best.1 = start + values.iter().position(|v| v.is_nan()).unwrap_or(0);
+                    break;
+                }
                 if better(top, best.0) {
                     for (i, &v) in values.iter().enumerate() {
                         if better(v, best.0) {

@@ -9,8 +9,12 @@ use super::{BLOCK, Launch};
 use crate::simd::Simd;
 use crate::view::{Nest, View, split};
 
-/// The bits of a number as an unsigned integer in the same order; both zeros become one.
+/// The bits of a number as an unsigned integer in the same order; both zeros become one, and every
+/// NaN the largest.
 fn float_key(v: f32) -> u32 {
+    if v.is_nan() {
+        return u32::MAX;
+    }
     let bits = if v == 0.0 { 0 } else { v.to_bits() };
     if bits >> 31 == 1 { !bits } else { bits | 0x8000_0000 }
 }
@@ -116,5 +120,9 @@ mod tests {
         let sorted = [f32::NEG_INFINITY, -2.0, -1.0, -f32::MIN_POSITIVE, -1e-45, 0.0, 1e-45, 1.0, 2.0, f32::INFINITY];
         assert!(sorted.windows(2).all(|w| float_key(w[0]) < float_key(w[1])));
         assert_eq!(float_key(-0.0), float_key(0.0));
+        for nan in [f32::NAN, -f32::NAN, f32::from_bits(0x7f80_0001), f32::from_bits(0xff80_0001)] {
+            assert_eq!(float_key(nan), u32::MAX);
+        }
+        assert!(float_key(f32::INFINITY) < u32::MAX);
     }
 }

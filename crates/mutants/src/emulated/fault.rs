@@ -81,4 +81,8 @@ pub enum Fault {
     NoDilation,
     /// The padding is one larger.
     PaddingOffByOne,
+    /// A NaN is passed over where numbers are compared.
+    LosesNan,
+    /// The quotient of a remainder is rounded to f32.
+    RoundedQuotient,
 }

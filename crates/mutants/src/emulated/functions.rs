@@ -109,7 +109,7 @@ impl Host {
                 std::f32::consts::FRAC_2_SQRT_PI * x * horner(x * x, &terms)
             }
             UnaryOp::Erf => erf(x),
-            UnaryOp::Relu => x.max(F(0.0)),
+            UnaryOp::Relu => self.larger(x, F(0.0)),
             UnaryOp::GeluQuick => x / (1.0 + (-1.702 * x).exp()),
             UnaryOp::Softplus if self.has(Fault::NoMaximum) => (1.0 + x.exp()).ln(),
             UnaryOp::Softplus => softplus(x),
@@ -128,9 +128,25 @@ impl Host {
             BinaryOp::Mul => a * b,
             BinaryOp::Pow if self.has(Fault::WrongSign) => power(a.abs(), b),
             BinaryOp::Pow => power(a, b),
-            BinaryOp::Minimum => a.min(b),
-            BinaryOp::Maximum => a.max(b),
+            BinaryOp::Minimum => self.smaller(a, b),
+            BinaryOp::Maximum => self.larger(a, b),
+            BinaryOp::Rem if self.has(Fault::RoundedQuotient) => F(a.0 - b.0 * (a.0 / b.0).trunc()),
+            BinaryOp::Rem => F(a.0 % b.0),
             _ => a / b,
         }
+    }
+
+    /// The larger number; NaN where either is.
+    pub(crate) fn larger(&self, a: F, b: F) -> F {
+        self.unless_nan(a, b, a.max(b))
+    }
+
+    /// The smaller number; NaN where either is.
+    pub(crate) fn smaller(&self, a: F, b: F) -> F {
+        self.unless_nan(a, b, a.min(b))
+    }
+
+    fn unless_nan(&self, a: F, b: F, y: F) -> F {
+        if (a.0.is_nan() || b.0.is_nan()) && !self.has(Fault::LosesNan) { F(f32::NAN) } else { y }
     }
 }

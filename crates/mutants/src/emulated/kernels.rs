@@ -66,7 +66,7 @@ impl Host {
                 gate.like(gate.x.iter().zip(&up.x).map(|(&g, &u)| self.unary(op.unary(), g) * u).collect())
             }
             Op::Clamp(op) => {
-                let clamped = |&x: &F| x.max(F(op.min.0)).min(F(op.max.0));
+                let clamped = |&x: &F| self.smaller(self.larger(x, F(op.min.0)), F(op.max.0));
                 x[0].like(x[0].x.iter().map(clamped).collect())
             }
             Op::ScaleShift(op) => x[0].like(x[0].x.iter().map(|&x| x * op.scale.0 + op.shift.0).collect()),

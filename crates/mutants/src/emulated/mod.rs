@@ -188,7 +188,7 @@ fn is_exact(op: &Op) -> bool {
     match op {
         op if moves(op) => true,
         Op::ArgReduce(_) | Op::ArgSort(_) | Op::TopK(_) => true,
-        Op::Binary(op) => matches!(op, BinaryOp::Minimum | BinaryOp::Maximum),
+        Op::Binary(op) => matches!(op, BinaryOp::Minimum | BinaryOp::Maximum | BinaryOp::Rem),
         Op::Unary(op) => matches!(
             op,
             UnaryOp::Neg

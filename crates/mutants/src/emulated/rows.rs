@@ -1,5 +1,7 @@
 //! Host kernels of reductions, running sums and order.
 
+use std::cmp::Ordering;
+
 use unisono_core::op::{ArgOp, CumSum, Reduce, ReduceOp, TopK};
 
 use super::arithmetic::F;
@@ -29,8 +31,12 @@ impl Host {
         if self.has(Fault::LastOfTies) {
             order.reverse();
         }
+        // A NaN is above every number, and equal to another.
+        let lost = self.has(Fault::LosesNan);
+        let rank =
+            |x: F| if x.0.is_nan() && !lost { (true, 0.0) } else { (false, if x.0.is_nan() { 0.0 } else { x.0 }) };
         order.sort_by(|&a, &b| {
-            let order = row[a].partial_cmp(&row[b]).expect("no NaN");
+            let order = rank(row[a]).partial_cmp(&rank(row[b])).unwrap_or(Ordering::Equal);
             if descending { order.reverse() } else { order }
         });
         order
@@ -76,8 +82,8 @@ impl Host {
             ReduceOp::Mean if self.has(Fault::SumForMean) => self.sum(line),
             ReduceOp::Mean => self.sum(line) / line.len() as f32,
             ReduceOp::Prod => self.product(line),
-            ReduceOp::Min => line.iter().copied().fold(start(f32::INFINITY), F::min),
-            _ => line.iter().copied().fold(start(f32::NEG_INFINITY), F::max),
+            ReduceOp::Min => line.iter().fold(start(f32::INFINITY), |y, &x| self.smaller(y, x)),
+            _ => line.iter().fold(start(f32::NEG_INFINITY), |y, &x| self.larger(y, x)),
         })
     }
 
@@ -85,6 +91,10 @@ impl Host {
         let later = self.has(Fault::LastOfTies);
         let better = |a: F, b: F| (if op == ArgOp::Max { a > b } else { a < b }) || (later && a == b);
         Host::lines(x, axis, |line| {
+            let nan = line.iter().position(|x| x.0.is_nan()).filter(|_| !self.has(Fault::LosesNan));
+            if let Some(first) = nan {
+                return F(first as f32);
+            }
             F((1..line.len()).fold(0, |best, i| if better(line[i], line[best]) { i } else { best }) as f32)
         })
     }

@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use unisono_core::op::{Op, OpDesc, UnaryOp};
 use unisono_core::{
-    Backend, Bindings, Buffer, BufferDesc, Counters, DeviceInfo, Error, ErrorKind, KernelChoice, Plan, Program,
-    Readback, Reason, Result, Support, Ticket,
+    Backend, Bindings, Buffer, BufferDesc, Counters, DeviceInfo, Error, ErrorKind, KernelChoice, KernelSource, Plan,
+    Program, Readback, Reason, Result, Support, Ticket,
 };
 
 pub use damage::Damage;
@@ -203,6 +203,10 @@ impl Backend for Planted {
             Some(HostFault::Contract(Contract::OtherKernelThanNamed)) => vec![Arc::from("fast")],
             _ => self.inner.kernels(op),
         }
+    }
+
+    fn kernel_source(&self, op: &OpDesc, kernel: &str) -> Vec<KernelSource> {
+        self.inner.kernel_source(op, kernel)
     }
 
     fn alloc(&self, desc: &BufferDesc) -> Result<Buffer> {

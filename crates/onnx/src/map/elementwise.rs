@@ -6,7 +6,7 @@
 use unisono_core::op::{BinaryOp, CompareOp, Gate, LogicalOp, UnaryOp};
 use unisono_core::{DType, Tensor};
 
-use crate::call::{Call, Outcome, f32, wide};
+use crate::call::{Call, Outcome, f32, integers, wide};
 use crate::error::Stop;
 
 /// One function of the contract.
@@ -58,31 +58,47 @@ pub(super) fn choose(call: &Call<'_>) -> Outcome {
     Ok(vec![call.x(0)?.where_(call.x(1)?, call.x(2)?)?])
 }
 
-/// Integers are raised in f32 and rounded: exact while the result is below 2²⁴.
+/// Integers to the power of integers are exact, by squaring. To the power of a float they are raised in
+/// f32 and rounded, which is exact while the result is below 2²⁴.
 pub(super) fn pow(call: &Call<'_>) -> Outcome {
     let (x, p) = (call.x(0)?, call.x(1)?);
+    if !x.dtype().is_float() && !p.dtype().is_float() {
+        return Ok(vec![integer_power(call, &wide(x)?, p)?.cast(x.dtype())?]);
+    }
     let real = |t: &Tensor| if t.dtype().is_float() { Ok(t.clone()) } else { t.cast(DType::F32) };
     let y = real(x)?.pow(&real(p)?)?;
     let y = if x.dtype().is_float() { y } else { y.unary(UnaryOp::Round)? };
     Ok(vec![y.cast(x.dtype())?])
 }
 
-/// `a − b·trunc(a/b)`, whose result has the sign of `a`; without `fmod` it takes the sign of `b`.
+/// `xᵖ` modulo the range of the type. The exponents decide how often is squared, so they are read back.
+fn integer_power(call: &Call<'_>, x: &Tensor, p: &Tensor) -> Result<Tensor, Stop> {
+    let exponents = integers(p)?;
+    if exponents.iter().any(|&e| e < 0) {
+        return Err(call.unmapped("a negative power of an integer"));
+    }
+    let rounds = 64 - exponents.iter().copied().max().unwrap_or(0).leading_zeros();
+    let (mut y, mut square) = (call.full(x.dtype(), &[], 1)?.broadcast_to(x.shape())?, x.clone());
+    for bit in 0..rounds {
+        let odd: Vec<u8> = exponents.iter().map(|e| (e >> bit & 1) as u8).collect();
+        let odd = call.device.tensor_from_bytes(DType::Bool, &odd, p.shape())?;
+        y = odd.where_(&y.mul(&square)?, &y)?;
+        square = square.mul(&square)?;
+    }
+    // Without a round the result is 1 in both shapes.
+    let none = call.full(DType::Bool, p.shape(), 0)?;
+    Ok(none.where_(&y, &y)?)
+}
+
+/// The remainder with the sign of `a`; without `fmod` it takes the sign of `b`.
 pub(super) fn modulo(call: &Call<'_>) -> Outcome {
     let dtype = call.x(0)?.dtype();
-    let (a, b) = (wide(&f32(call.x(0)?)?)?, wide(&f32(call.x(1)?)?)?);
-    let mut quotient = a.div(&b)?;
-    if dtype.is_float() {
-        let zero = call.full(DType::F32, &[], 0.0)?;
-        let (down, up) = (quotient.unary(UnaryOp::Floor)?, quotient.unary(UnaryOp::Ceil)?);
-        quotient = quotient.compare(CompareOp::Lt, &zero)?.where_(&up, &down)?;
-    }
-    let zero = call.full(quotient.dtype(), &[], 0)?;
-    // A quotient of 0 takes nothing away, even where the divisor is infinite.
-    let rest = quotient.compare(CompareOp::Eq, &zero)?.where_(&a, &a.sub(&b.mul(&quotient)?)?)?;
+    let (a, b) = (wide(call.x(0)?)?, wide(call.x(1)?)?);
+    let rest = a.rem(&b)?;
     if call.int("fmod", 0) != 0 || rest.dtype() == DType::U32 {
         return Ok(vec![rest.cast(dtype)?]);
     }
+    let zero = call.full(rest.dtype(), &[], 0)?;
     let nonzero = rest.compare(CompareOp::Ne, &zero)?;
     let signs = rest.compare(CompareOp::Lt, &zero)?.logical(LogicalOp::Xor, &b.compare(CompareOp::Lt, &zero)?)?;
     let moved = nonzero.logical(LogicalOp::And, &signs)?.where_(&rest.add(&b)?, &rest)?;
@@ -226,11 +242,20 @@ pub(super) fn shrink(call: &Call<'_>) -> Outcome {
     })
 }
 
-/// `(eˣ + sign·e⁻ˣ)/2`.
+/// `(eˣ + sign·e⁻ˣ)/2`. The difference cancels near 0, where the first terms of the series are accurate.
 pub(super) fn hyperbolic(call: &Call<'_>, sign: f32) -> Outcome {
     composed(call, |x| {
         let other = x.unary(UnaryOp::Neg)?.unary(UnaryOp::Exp)?.scale_shift(0.5 * sign, 0.0)?;
-        Ok(x.unary(UnaryOp::Exp)?.scale_shift(0.5, 0.0)?.add(&other)?)
+        let y = x.unary(UnaryOp::Exp)?.scale_shift(0.5, 0.0)?.add(&other)?;
+        if sign > 0.0 {
+            return Ok(y);
+        }
+        let square = x.unary(UnaryOp::Square)?;
+        let mut series = square.scale_shift(1.0 / 72.0, 1.0)?;
+        for factor in [1.0 / 42.0, 1.0 / 20.0, 1.0 / 6.0] {
+            series = series.mul(&square)?.scale_shift(factor, 1.0)?;
+        }
+        above(call, &x.unary(UnaryOp::Abs)?, 1.0, &y, &x.mul(&series)?)
     })
 }
 

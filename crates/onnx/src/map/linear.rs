@@ -3,7 +3,7 @@
 use unisono_core::op::{Activation, Conv1d, Conv2d, UnaryOp};
 use unisono_core::{DType, Tensor};
 
-use crate::call::{Call, Outcome, f32};
+use crate::call::{Call, Outcome, f32, wide};
 use crate::error::Stop;
 
 /// A product by NumPy's rules: a vector on the left is a row, on the right a column.
@@ -52,20 +52,57 @@ pub(super) fn gemm(call: &Call<'_>) -> Outcome {
     Ok(vec![y.cast(call.x(0)?.dtype())?])
 }
 
-/// Bytes without their zero point, as f32: exact, and so are sums of products below 2²⁴.
+/// Bytes without their zero point, as `i32`.
 pub(super) fn centred(x: &Tensor, zero: Option<&Tensor>, rows: bool) -> Result<Tensor, Stop> {
-    let x = x.cast(DType::F32)?;
+    let x = wide(x)?;
     let Some(zero) = zero else { return Ok(x) };
-    let zero = zero.cast(DType::F32)?;
+    let zero = wide(zero)?;
     // One zero point per row of the left operand stands in a vector.
     let zero = if rows && zero.shape().len() == 1 { zero.unsqueeze(1)? } else { zero };
     Ok(x.sub(&zero)?)
 }
 
+/// Sums of `k` products of centred bytes, as `i32`. Products and their sums are exact in f32 up to 2²⁴,
+/// which longer sums leave; then the left operand is cut into digits so small that they do not, and
+/// the sums of the digits are joined as integers.
+pub(super) fn integer_sums(
+    call: &Call<'_>,
+    x: &Tensor,
+    k: usize,
+    sums: impl Fn(&Tensor) -> Result<Tensor, Stop>,
+) -> Result<Tensor, Stop> {
+    const EXACT: usize = 1 << 24;
+    const LARGEST: usize = 255;
+    let mut rest = x.cast(DType::F32)?;
+    let fits = |size: usize| k.checked_mul(size * LARGEST).is_some_and(|sum| sum <= EXACT);
+    if fits(LARGEST) {
+        return Ok(sums(&rest)?.cast(DType::I32)?);
+    }
+    let bits = (1..8).rev().find(|&bits| fits((1 << bits) - 1));
+    let bits = bits.ok_or_else(|| call.unmapped(format!("a sum of {k} products")))?;
+    // With the sign there are nine bits; the last digit has it.
+    let digits = 9usize.div_ceil(bits);
+    let unit = (1u32 << bits) as f32;
+    let mut total = None;
+    for digit in 0..digits {
+        let above = rest.scale_shift(1.0 / unit, 0.0)?.unary(UnaryOp::Floor)?;
+        let low = if digit + 1 < digits { rest.sub(&above.scale_shift(unit, 0.0)?)? } else { rest };
+        let weight = call.full(DType::I32, &[], 1i64 << (bits * digit))?;
+        let part = sums(&low)?.cast(DType::I32)?.mul(&weight)?;
+        total = Some(match total {
+            None => part,
+            Some(total) => part.add(&total)?,
+        });
+        rest = above;
+    }
+    total.ok_or_else(|| call.malformed("it has no digits"))
+}
+
 pub(super) fn matmul_integer(call: &Call<'_>) -> Outcome {
     let a = centred(call.x(0)?, call.opt(2), true)?;
-    let b = centred(call.x(1)?, call.opt(3), false)?;
-    Ok(vec![product(&a, &b)?.cast(DType::I32)?])
+    let b = centred(call.x(1)?, call.opt(3), false)?.cast(DType::F32)?;
+    let k = a.shape().last().copied().unwrap_or(1);
+    Ok(vec![integer_sums(call, &a, k, |a| product(a, &b))?])
 }
 
 pub(super) fn conv_integer(call: &Call<'_>) -> Outcome {
@@ -73,8 +110,9 @@ pub(super) fn conv_integer(call: &Call<'_>) -> Outcome {
     // One zero point per output channel stands in a vector.
     let columns = |z: &Tensor| z.reshape(&[z.desc().elements(), 1, 1, 1]);
     let zero = call.opt(3).map(columns).transpose()?;
-    let w = centred(call.x(1)?, zero.as_ref(), false)?;
-    Ok(vec![convolve(call, &x, &w, None)?.cast(DType::I32)?])
+    let w = centred(call.x(1)?, zero.as_ref(), false)?.cast(DType::F32)?;
+    let k = w.shape().iter().skip(1).product();
+    Ok(vec![integer_sums(call, &x, k, |x| convolve(call, x, &w, None))?])
 }
 
 pub(super) fn conv(call: &Call<'_>) -> Outcome {

@@ -3,7 +3,7 @@
 use unisono_core::op::{ReduceOp, UnaryOp};
 use unisono_core::{DType, Tensor};
 
-use super::linear::centred;
+use super::linear::{centred, integer_sums};
 use crate::call::{Call, Outcome, axis, f32};
 use crate::error::Stop;
 
@@ -58,7 +58,7 @@ pub(super) fn dequantise(call: &Call<'_>) -> Outcome {
     let x = call.x(0)?;
     let scale = call.x(1)?;
     let zero = call.opt(2).map(|z| spread(call, z, x)).transpose()?;
-    let y = centred(x, zero.as_ref(), false)?.mul(&spread(call, &f32(scale)?, x)?)?;
+    let y = centred(x, zero.as_ref(), false)?.cast(DType::F32)?.mul(&spread(call, &f32(scale)?, x)?)?;
     Ok(vec![y.cast(scale.dtype())?])
 }
 
@@ -80,9 +80,11 @@ pub(super) fn dynamic(call: &Call<'_>) -> Outcome {
 /// A product of centred bytes, scaled and quantised again.
 pub(super) fn qlinear_matmul(call: &Call<'_>) -> Outcome {
     let a = centred(call.x(0)?, call.opt(2), true)?;
-    let b = centred(call.x(3)?, call.opt(5), false)?;
+    let b = centred(call.x(3)?, call.opt(5), false)?.cast(DType::F32)?;
     let scale = f32(call.x(1)?)?.mul(&f32(call.x(4)?)?)?.div(&f32(call.x(6)?)?)?;
-    let rounded = a.matmul(&b)?.mul(&scale)?.unary(UnaryOp::Round)?;
+    let k = a.shape().last().copied().unwrap_or(1);
+    let sums = integer_sums(call, &a, k, |a| Ok(a.matmul(&b)?))?.cast(DType::F32)?;
+    let rounded = sums.mul(&scale)?.unary(UnaryOp::Round)?;
     let zero = call.x(7)?;
     Ok(vec![stored(call, &rounded, Some(zero), zero.dtype())?])
 }

@@ -64,12 +64,14 @@ fn binary_kernel(op: BinaryOp, dtype: DType) -> Result<(&'static str, u32), Reas
         (BinaryOp::Pow, _) => ("pair", 0),
         (BinaryOp::Minimum, true) => ("pair", 4),
         (BinaryOp::Maximum, true) => ("pair", 5),
+        (BinaryOp::Rem, true) => ("pair", 6),
         (BinaryOp::Add, false) => ("pair", 8),
         (BinaryOp::Sub, false) => ("pair", 9),
         (BinaryOp::Mul, false) => ("pair", 10),
         (BinaryOp::Div, false) => ("pair", 11),
         (BinaryOp::Minimum, false) => ("pair", 12),
         (BinaryOp::Maximum, false) => ("pair", 13),
+        (BinaryOp::Rem, false) => ("pair", 14),
         _ => return Err(unknown(op.name())),
     };
     Ok(code)
@@ -150,8 +152,7 @@ pub(super) fn choose(b: &mut Builder<'_>) -> Result<(), Reason> {
 }
 
 pub(super) fn clamp(b: &mut Builder<'_>, op: &Clamp) -> Result<(), Reason> {
-    // WGSL promises nothing about infinities; the largest finite numbers are no limits either.
-    let [min, max] = [op.min.0, op.max.0].map(|limit| limit.clamp(f32::MIN, f32::MAX).to_bits());
+    let [min, max] = [op.min.0, op.max.0].map(f32::to_bits);
     let views = [b.output_view(0), b.input_view(0)];
     over_output(b, &Map::new("function").op(9).parameters(min, max), &views)
 }

@@ -40,15 +40,7 @@ use crate::launch::Recipe;
 /// otherwise.
 pub(crate) fn candidates(desc: &OpDesc, caps: &Caps) -> Result<Vec<Arc<str>>, Reason> {
     desc.validate().map_err(|e| Reason::Invalid(e.to_string()))?;
-    let operands = |descs: &[unisono_core::TensorDesc]| {
-        descs.iter().map(|&desc| Operand { slot: SlotId(0), offset: 0, desc }).collect()
-    };
-    let step = Step {
-        op: desc.op.clone(),
-        inputs: operands(&desc.inputs),
-        outputs: operands(&desc.outputs),
-        kernel: unisono_core::KernelChoice::Auto,
-    };
+    let step = step_of(desc);
     let mut refusal = None;
     let mut admitted = Vec::new();
     for name in names(desc, caps) {
@@ -63,6 +55,19 @@ pub(crate) fn candidates(desc: &OpDesc, caps: &Caps) -> Result<Vec<Arc<str>>, Re
         return Err(refusal.unwrap_or_else(|| Reason::Op(format!("there is no kernel for {}", desc.op.name()))));
     }
     Ok(admitted)
+}
+
+/// The operation as a step over operands at offset 0.
+pub(crate) fn step_of(desc: &OpDesc) -> Step {
+    let operands = |descs: &[unisono_core::TensorDesc]| {
+        descs.iter().map(|&desc| Operand { slot: SlotId(0), offset: 0, desc }).collect()
+    };
+    Step {
+        op: desc.op.clone(),
+        inputs: operands(&desc.inputs),
+        outputs: operands(&desc.outputs),
+        kernel: unisono_core::KernelChoice::Auto,
+    }
 }
 
 /// The launches of a step, by the candidate called `name` or by the first one.

@@ -67,6 +67,23 @@ fn every_planted_fault_is_caught_and_named() {
     assert!(missed.is_empty(), "not caught:\n{}", missed.join("\n"));
 }
 
+/// Elements in wrong places make runs of different poison differ as well; the reason that stands first
+/// is the one that explains the other.
+#[test]
+fn the_likelier_cause_comes_first() {
+    let first = |fault, pattern: &str, both: [&str; 2]| {
+        let report = check(Some(HostFault::Damage(fault)), pattern);
+        let place = |detail: &str, part: &str| detail.find(part);
+        let told: Vec<_> = report.failures().filter(|r| both.iter().all(|part| r.detail.contains(part))).collect();
+        assert!(!told.is_empty(), "{fault:?}: no case of {pattern} fails in both ways");
+        for r in told {
+            assert!(place(&r.detail, both[0]) < place(&r.detail, both[1]), "{}: {}", r.id, r.detail);
+        }
+    };
+    first(Damage::StoresContiguously, "copy/", ["wrote between its elements", "run 2 differs"]);
+    first(Damage::SkipsLastElement, "mul/", ["were not written", "run 2 differs"]);
+}
+
 #[test]
 fn the_wrapper_alone_changes_nothing() {
     let mut patterns: Vec<&str> = TABLE.iter().map(|&(_, pattern, _)| pattern).collect();

@@ -44,6 +44,7 @@ fn genuine_reports_verify() {
         assert!(found.recomputed > 20 && found.skipped == 0);
     }
     assert!(passing().passed() && !failing().passed());
+    assert!(passing().devices[0].sources.is_empty());
     let found = verify(&passing().to_json().unwrap(), &VerifyOptions::default(), &|_, _| {}).unwrap();
     assert!(found.exact > 20, "{found:?}");
 }
@@ -224,6 +225,37 @@ const PASSING: &[Tampering] = &[
     ("a processor shown as a GPU", |d| d["devices"][0]["device"]["kind"] = "discrete-gpu".into(), "api: 'cpu'"),
     ("the software flag", |d| d["devices"][0]["device"]["software"] = true.into(), "software: true"),
     ("the name of a software adapter", |d| d["devices"][0]["device"]["name"] = "llvmpipe".into(), "software adapter"),
+    ("an error that is smaller than the worst", |d| operation(d)["ratio"] = 0.001.into(), "operations[0].ratio"),
+    ("another worst case", |d| operation(d)["case"] = "add/x:seed=1".into(), "operations[0].case: add/x"),
+    ("the kernel of the worst case", |d| operation(d)["kernel"] = "fast".into(), "operations[0].kernel: fast"),
+    ("fewer results in an operation", |d| operation(d)["results"] = 1.into(), "operations[0].results: 1"),
+    (
+        "a histogram that is nearer to zero",
+        |d| {
+            let counts = operation(d)["histogram"].as_array_mut().unwrap();
+            counts.rotate_left(1);
+        },
+        "operations[0].histogram",
+    ),
+    ("an operation left out", |d| drop(operations(d).pop()), "operations: "),
+    ("another operation", |d| operation(d)["family"] = "sub".into(), "operations[0].family: sub"),
+    ("another type of an operation", |d| operation(d)["dtype"] = "f64".into(), "operations[0].dtype: f64"),
+    (
+        "a text that no failure names",
+        |d| {
+            let hash = "cbf29ce484222325";
+            d["devices"][0]["sources"] = json!([{"name": "x", "hash": hash, "text": ""}]);
+        },
+        "no result was built from 'x'",
+    ),
+    (
+        "what a pass was built from",
+        |d| results(d)[0]["sources"] = json!([{"name": "x", "hash": "0123456789abcdef", "constants": {}}]),
+        "named for a result that is pass",
+    ),
+    ("a place on the bus", |d| d["devices"][0]["device"]["bus"] = "0000:01:00.0".into(), "bus: '0000:01:00.0', and"),
+    ("a place that is none", |d| d["devices"][0]["device"]["bus"] = "slot 1".into(), "is no address on a PCI bus"),
+    ("no memory", |d| d["devices"][0]["device"]["memory"] = 0.into(), "memory: 0 bytes"),
     ("a vendor", |d| d["devices"][0]["device"]["vendor_id"] = 0x10de.into(), "vendor: 'cpu'"),
     ("subgroup sizes", |d| d["devices"][0]["device"]["subgroup_sizes"] = json!([48, 32]), "subgroup_sizes: 48"),
     ("a feature", |d| d["devices"][0]["device"]["features"] = json!(["magic"]), "was granted and not asked for"),
@@ -253,6 +285,18 @@ const PASSING: &[Tampering] = &[
         "a run like this one is about ''",
     ),
 ];
+
+/// The errors by operation.
+fn operations(document: &mut Value) -> &mut Vec<Value> {
+    document["devices"][0]["operations"].as_array_mut().unwrap()
+}
+
+/// The first operation that has an error.
+fn operation(document: &mut Value) -> &mut Value {
+    let first = &mut operations(document)[0];
+    assert!(first["ratio"].as_f64().unwrap() > 0.01, "{first}");
+    first
+}
 
 /// The first case goes, with all its results.
 fn drop_first_case(document: &mut Value) -> Value {
@@ -322,8 +366,32 @@ const FAILING: &[Tampering] = &[
         |d| drop(d["devices"][0]["device"]["properties"].as_object_mut().unwrap().remove("planted-fault")),
         "reproduce: the command says",
     ),
+    ("another text", |d| source(d)["text"] = "fn main() {}".into(), "sources[0].hash"),
+    (
+        "another text under its own hash",
+        |d| (source(d)["text"], source(d)["hash"]) = ("".into(), "cbf29ce484222325".into()),
+        "no result was built from 'naive.rs'",
+    ),
+    ("no text", |d| d["devices"][0]["sources"] = json!([]), "the report has no text 'naive.rs'"),
+    (
+        "a text twice",
+        |d| {
+            let text = source(d).clone();
+            d["devices"][0]["sources"].as_array_mut().unwrap().push(text);
+        },
+        "a second 'naive.rs'",
+    ),
+    (
+        "a failure that is built from something else",
+        |d| result(d, status("fail"))["sources"][0]["name"] = "other.rs".into(),
+        "the report has no text 'other.rs'",
+    ),
     ("a failure without its error", |d| result(d, status("fail"))["ratio"] = 0.1.into(), "the error is within it"),
 ];
+
+fn source(document: &mut Value) -> &mut Value {
+    &mut document["devices"][0]["sources"][0]
+}
 
 #[test]
 fn every_kind_of_tampering_with_a_passing_report_is_found() {
@@ -358,10 +426,10 @@ fn other_files_and_other_versions_are_refused_by_name() {
     assert!(refused("no JSON").contains("expected"));
     assert!(refused("{}").contains("schema_version"));
     let mut old = document(passing());
-    old["schema_version"] = 1.into();
-    assert!(refused(&old.to_string()).contains("schema version 1"));
-    old["schema_version"] = 2.into();
-    assert!(refused(&old.to_string()).contains("schema version 2"));
+    for version in [1, 2] {
+        old["schema_version"] = version.into();
+        assert!(refused(&old.to_string()).contains(&format!("schema version {version}")));
+    }
     old["schema_version"] = 99.into();
     assert!(refused(&old.to_string()).contains("schema version 99"));
 }
@@ -374,8 +442,8 @@ fn reports_hold_to_the_published_schema_and_others_do_not() {
     for report in [passing(), failing()] {
         assert_eq!(wrong(&document(report)), Vec::<String>::new());
     }
-    let invalid: [fn(&mut Value); 8] = [
-        |d| d["schema_version"] = 2.into(),
+    let invalid: [fn(&mut Value); 11] = [
+        |d| d["schema_version"] = 4.into(),
         |d| drop(d.as_object_mut().unwrap().remove("digest")),
         |d| d["blessed"] = true.into(),
         |d| d["verdict"] = "maybe".into(),
@@ -383,6 +451,9 @@ fn reports_hold_to_the_published_schema_and_others_do_not() {
         |d| results(d)[0]["ratio"] = "small".into(),
         |d| drop(results(d)[0].as_object_mut().unwrap().remove("reproduce")),
         |d| d["devices"][0]["device"]["vendor_id"] = "0x10de".into(),
+        |d| d["devices"][0]["device"]["bus"] = "slot 1".into(),
+        |d| drop(operation(d)["histogram"].as_array_mut().unwrap().pop()),
+        |d| d["devices"][0]["sources"] = json!([{"name": "x", "text": ""}]),
     ];
     for (i, spoil) in invalid.iter().enumerate() {
         let mut spoilt = document(passing());
@@ -413,11 +484,49 @@ fn a_comparison_names_what_changed() {
     assert_eq!(kinds(passing(), &after), (vec![NewFailure, Missing, Drift, OtherBits], 3));
     assert_eq!(kinds(&after, passing()), (vec![Fixed, LessError, Added, OtherBits], 0));
 
-    let error = diff(passing(), failing(), &DiffOptions::default()).unwrap_err().to_string();
-    assert!(error.contains("no device in common"), "{error}");
+    // The only devices of two reports are compared; where there are several, they have to be paired.
+    assert!(!diff(passing(), failing(), &DiffOptions::default()).unwrap().passed());
+    let mut two = passing().clone();
+    two.devices.push(two.devices[0].clone());
+    two.devices[1].device.id = "cpu:1".into();
+    let error = diff(&two, failing(), &DiffOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("no device in common") && error.contains("--device cpu=naive"), "{error}");
     let name = failing().devices[0].device.id.clone();
     let paired = DiffOptions { devices: vec![("cpu".into(), name)], ..DiffOptions::default() };
-    assert!(!diff(passing(), failing(), &paired).unwrap().passed());
+    assert!(!diff(&two, failing(), &paired).unwrap().passed());
+}
+
+/// Two devices that pass have other kernels, other bits and other errors, and none of that is a
+/// regression; what only one of them can do is one.
+#[test]
+fn two_devices_are_compared_by_case() {
+    let cases = ["matmul/plain", "add/", "softmax/", "swiglu/", "program/"];
+    let naive = report(&Naive::default(), &cases);
+    assert!(naive.passed());
+    let found = diff(&naive, passing(), &DiffOptions::default()).unwrap();
+    let device = &found.devices[0];
+    let kinds = |of: &unisono_conformance::report::DeviceDifference| {
+        let mut kinds: Vec<ChangeKind> = of.changes.iter().map(|c| c.kind).collect();
+        kinds.dedup();
+        kinds
+    };
+    assert!(found.passed() && device.other_device && device.compared > 50, "{:?}", kinds(device));
+    assert_eq!(kinds(device), [ChangeKind::OtherStatus, ChangeKind::Added], "what the first declines, what it lacks");
+    let matmul = device.operations.iter().find(|row| row.family == "matmul" && row.dtype == "f32").unwrap();
+    let (before, after) = (matmul.before.as_ref().unwrap(), matmul.after.as_ref().unwrap());
+    assert!(before.results > 0 && before.kernel == "naive" && after.kernel != "naive", "{matmul:?}");
+
+    let back = diff(passing(), &naive, &DiffOptions::default()).unwrap();
+    let regressions: Vec<_> = back.devices[0].changes.iter().filter(|c| c.regression).collect();
+    assert!(
+        !regressions.is_empty() && regressions.iter().all(|c| c.after == "unsupported" || c.id.starts_with("argmax/"))
+    );
+
+    // The same device under another driver is one device.
+    let mut newer = passing().clone();
+    newer.devices[0].device.driver_version = "2".into();
+    newer.devices[0].device.name += " (driver 2)";
+    assert!(!diff(passing(), &newer, &DiffOptions::default()).unwrap().devices[0].other_device);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Reports of real runs, and what the tests do to them.
 
 use serde_json::Value;
-use unisono_conformance::report::{Report, VerifyOptions, digest, verify};
+use unisono_conformance::report::{OperationErrors, Report, VerifyOptions, digest, verify};
 use unisono_conformance::{Host, Level, Options, run};
 use unisono_core::Backend;
 
@@ -42,6 +42,7 @@ pub(crate) fn recount(document: &mut Value) {
     let mut report: Report = serde_json::from_value(document.clone()).unwrap();
     for device in &mut report.devices {
         device.summary = unisono_conformance::Summary::of(&device.results);
+        device.operations = OperationErrors::of(&device.results);
     }
     report.seal().unwrap();
     *document = serde_json::to_value(&report).unwrap();

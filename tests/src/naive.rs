@@ -13,8 +13,8 @@ use half::{bf16, f16};
 use unisono_core::op::{ArgOp, BinaryOp, Op, OpDesc, ReduceOp, Rope, RopePairing, Softmax, UnaryOp};
 use unisono_core::{
     Backend, Bindings, Buffer, BufferDesc, Counters, DType, DeviceInfo, DeviceKind, Error, ErrorKind, KernelChoice,
-    Operand, Pending, Plan, Program, Readback, Reason, Result, SlotId, SlotKind, Step, Support, TensorDesc, Ticket,
-    lower, support,
+    KernelSource, Operand, Pending, Plan, Program, Readback, Reason, Result, SlotId, SlotKind, Step, Support,
+    TensorDesc, Ticket, lower, support,
 };
 
 mod memory;
@@ -82,12 +82,12 @@ fn select(desc: &OpDesc) -> Result<(), Reason> {
 }
 
 /// Whether the backend has a kernel: the primitives of a Llama model on floats, reductions, order,
-/// windows, and movement of plain elements of up to four bytes, with casts between floats.
+/// windows, and movement of plain elements of up to four bytes, with casts to floats from floats and u32.
 pub fn covers(desc: &OpDesc) -> bool {
     let operands = || desc.inputs.iter().chain(&desc.outputs).map(|d| d.dtype);
     let floats = || operands().all(DType::is_float);
     let words = operands().all(|dtype| !dtype.is_block() && dtype.block_bytes() <= 4);
-    let moved = |x: DType, y: DType| x == y || (x.is_float() && y.is_float());
+    let moved = |x: DType, y: DType| x == y || (y.is_float() && (x.is_float() || x == DType::U32));
     words
         && match &desc.op {
             Op::Copy => moved(desc.inputs[0].dtype, desc.outputs[0].dtype),
@@ -95,6 +95,7 @@ pub fn covers(desc: &OpDesc) -> bool {
             Op::Softmax(_) | Op::RmsNorm(_) | Op::LayerNorm(_) | Op::Rope(_) | Op::MatMul => true,
             Op::Unary(op) => floats() && unary(*op, 1.0).is_ok(),
             Op::Binary(op) => floats() && binary(*op).is_ok(),
+            Op::ScaleShift(_) => floats(),
             Op::Reduce(_) | Op::ArgReduce(_) | Op::CumSum(_) | Op::TopK(_) | Op::ArgSort(_) => true,
             Op::GroupNorm(_) | Op::L2Norm(_) | Op::Im2Col(_) => true,
             _ => false,
@@ -112,6 +113,12 @@ impl Backend for Naive {
 
     fn kernels(&self, op: &OpDesc) -> Vec<Arc<str>> {
         select(op).map(|()| Arc::from(KERNEL)).into_iter().collect()
+    }
+
+    fn kernel_source(&self, op: &OpDesc, kernel: &str) -> Vec<KernelSource> {
+        let own = select(op).is_ok() && kernel == KERNEL;
+        let text = || include_str!("naive.rs").to_owned();
+        own.then(|| KernelSource { name: "naive.rs".into(), constants: Vec::new(), text: text() }).into_iter().collect()
     }
 
     fn alloc(&self, desc: &BufferDesc) -> Result<Buffer> {
@@ -284,12 +291,16 @@ fn run_step(step: &Step, slots: &[Buffer]) -> Result<()> {
         }
         Op::Unary(op) => input(0)?.into_iter().map(|x| unary(*op, x)).collect::<Result<_>>()?,
         Op::Binary(op) => input(0)?.into_iter().zip(input(1)?).map(binary(*op)?).collect(),
+        Op::ScaleShift(op) => {
+            input(0)?.into_iter().map(|x| x * f64::from(op.scale.0) + f64::from(op.shift.0)).collect()
+        }
         Op::Reduce(op) if y.desc.dtype.is_index() => {
             along(&input(0)?, shape(0), op.axis, |x| Ok(order::integers(op.op, x, y.desc.dtype)))?
         }
         Op::Reduce(op) => along(&input(0)?, shape(0), op.axis, |x| match op.op {
             ReduceOp::Sum => Ok(x.iter().sum()),
             ReduceOp::Mean => Ok(x.iter().sum::<f64>() / x.len() as f64),
+            ReduceOp::Max | ReduceOp::Min if x.iter().any(|v| v.is_nan()) => Ok(f64::NAN),
             ReduceOp::Max => Ok(x.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
             ReduceOp::Min => Ok(x.iter().copied().fold(f64::INFINITY, f64::min)),
             ReduceOp::Prod => Ok(x.iter().product()),
@@ -297,7 +308,8 @@ fn run_step(step: &Step, slots: &[Buffer]) -> Result<()> {
         })?,
         Op::ArgReduce(op) => along(&input(0)?, shape(0), op.axis, |x| {
             let better = |a, b| if op.op == ArgOp::Max { a > b } else { a < b };
-            Ok((0..x.len()).fold(0, |best, i| if better(x[i], x[best]) { i } else { best }) as f64)
+            let best = (0..x.len()).fold(0, |best, i| if better(x[i], x[best]) { i } else { best });
+            Ok(x.iter().position(|v| v.is_nan()).unwrap_or(best) as f64)
         })?,
         Op::CumSum(op) => order::cumsum(op, &input(0)?, shape(0), y.desc.dtype),
         Op::ArgSort(op) => rows(&input(0)?, shape(0), |x| order::sorted(x, op.descending)),
@@ -397,6 +409,7 @@ fn binary(op: BinaryOp) -> Result<fn((f64, f64)) -> f64> {
         BinaryOp::Sub => |(a, b)| a - b,
         BinaryOp::Mul => |(a, b)| a * b,
         BinaryOp::Div => |(a, b)| a / b,
+        BinaryOp::Rem => |(a, b)| a % b,
         _ => return Err(no_kernel(op.name())),
     })
 }

@@ -55,7 +55,8 @@ pub fn refusal(item: &Item, copies: usize, info: &DeviceInfo) -> Option<String> 
         let times = if item.weights.contains(&i) { copies as u64 } else { 1 };
         total = total.saturating_add(bytes.saturating_mul(times));
     }
-    let known = info.memory.filter(|_| info.kind != DeviceKind::Cpu);
+    // Others have no memory of their own: what they name is the host's.
+    let known = info.memory.filter(|_| info.kind == DeviceKind::DiscreteGpu);
     // A part stays free for the system and what else is open.
     let most = known.map_or(MEMORY_WHERE_UNKNOWN, |memory| memory / 5 * 4);
     (total > most).then(|| format!("{} MiB of operands; {} MiB are to be had", total >> 20, most >> 20))

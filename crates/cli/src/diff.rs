@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use unisono_conformance::report::{
-    Change, ChangeKind, DeviceDifference, DiffOptions, Difference, FactChange, RESUME_HINT, diff,
+    Change, ChangeKind, DeviceDifference, DiffOptions, Difference, ErrorsOf, FactChange, RESUME_HINT, diff,
 };
 
 use crate::output::{self, Usage};
@@ -22,7 +22,7 @@ pub(crate) struct DiffArguments {
     /// The report.json of now.
     after: PathBuf,
     /// Compare device A of the first report with device B of the second. Repeatable; devices of the
-    /// same id if absent.
+    /// same id if absent, or the only device of each report.
     #[arg(long = "device", value_name = "A=B")]
     devices: Vec<String>,
     /// Print JSON.
@@ -95,23 +95,52 @@ fn print_device(device: &DeviceDifference) {
     };
     output::heading(&name);
     print_facts("  ", &device.facts);
-    let mut table = output::table(&["change", "case", "kernel", "before", "after"]);
-    let mut rows = 0;
+    if device.other_device {
+        outln!("  two devices: results are compared by case, the choice of one with that of the other");
+    }
+    print_operations(device);
     let mut left_out = Vec::new();
     for kind in ChangeKind::ALL {
         let of_kind: Vec<&Change> = device.changes.iter().filter(|c| c.kind == kind).collect();
-        for c in of_kind.iter().take(LISTED) {
-            table.add_row([kind.name(), &c.id, &c.kernel, &c.before, &c.after]);
-            rows += 1;
-        }
+        of_kind.iter().take(LISTED).for_each(|change| print_change(change));
         if of_kind.len() > LISTED {
             left_out.push(format!("{} more: {}", of_kind.len() - LISTED, kind.name()));
         }
     }
-    if rows > 0 {
-        outln!("{table}");
-    } else {
+    if device.changes.is_empty() {
         outln!("  no change in {} results", device.compared);
     }
     left_out.iter().for_each(|line| outln!("  {line} (see --json)"));
+}
+
+/// A change on lines of its own: ids of cases are longer than any column.
+fn print_change(change: &Change) {
+    let kernel = if change.kernel.is_empty() { String::new() } else { format!(" [{}]", change.kernel) };
+    outln!("{}: {}{kernel}", change.kind.name(), change.id);
+    let detail = if change.detail.is_empty() { String::new() } else { format!(": {}", change.detail) };
+    outln!("    {} -> {}{detail}", shown(&change.before), shown(&change.after));
+}
+
+/// The largest error/bound of each operation on both sides: of two devices all, of one those that
+/// changed.
+fn print_operations(device: &DeviceDifference) {
+    let ratio = |side: &Option<ErrorsOf>| side.as_ref().map_or("-".to_owned(), |e| format!("{:.3}", e.ratio));
+    let mut table = output::table(&["operation", "dtype", &device.before, &device.after, "worst of the second"]);
+    for row in &device.operations {
+        let (before, after) = (ratio(&row.before), ratio(&row.after));
+        if !device.other_device && before == after {
+            continue;
+        }
+        let worst = row.after.as_ref().filter(|e| e.ratio.0 > 0.0);
+        let worst = worst.map(|e| format!("{} [{}]", spaced(&e.case), e.kernel)).unwrap_or_default();
+        table.add_row([row.family.clone(), row.dtype.clone(), before, after, worst]);
+    }
+    if table.row_iter().len() > 0 {
+        outln!("  largest error/bound (over 1 fails):\n{table}");
+    }
+}
+
+/// An id that a table may break where its parts end.
+fn spaced(id: &str) -> String {
+    id.replace(',', ", ").replace(':', ": ")
 }

@@ -79,6 +79,9 @@ pub(crate) struct Opening {
     /// A file of further faults.
     #[arg(long, value_name = "FILE")]
     extra: Option<PathBuf>,
+    /// Variables that its workers get, or are kept from.
+    #[arg(skip)]
+    environment: Vec<(&'static str, Option<String>)>,
 }
 
 /// Arguments of `worker`.
@@ -104,7 +107,12 @@ enum Task {
 
 impl Opening {
     pub(crate) fn new(summary: &DeviceSummary) -> Opening {
-        Opening { device: summary.id.clone(), plant: None, extra: None }
+        Opening { device: summary.id.clone(), plant: None, extra: None, environment: Vec::new() }
+    }
+
+    /// The same, opened by workers with these variables set, or unset where they have no value.
+    pub(crate) fn with_environment(self, environment: Vec<(&'static str, Option<String>)>) -> Opening {
+        Opening { environment, ..self }
     }
 
     /// The same device with a fault, where one is named.
@@ -143,6 +151,12 @@ impl Opening {
         #[cfg(unix)]
         std::os::unix::process::CommandExt::arg0(&mut command, "unisono");
         command.arg("worker").args(self.arguments());
+        for (name, value) in &self.environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
         if let Some(name) = task.to_possible_value() {
             command.args(["--task", name.get_name()]);
         }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{command, finish, run};
-use unisono_conformance::report::{CaseResult, GroupOutcome, Report, Status, Summary, Verdict};
+use unisono_conformance::report::{CaseResult, DeviceReport, GroupOutcome, Report, Status, Summary, Verdict};
 
 /// The report of a run, which is consistent however the run ended.
 fn report_in(directory: &Path) -> Report {
@@ -120,6 +120,7 @@ fn interrupted(report: &Report, family: &str) -> Report {
         seen.insert(r.id.clone())
     });
     device.summary = Summary::of(&device.results);
+    device.operations = DeviceReport::of_facts(device.device.clone(), device.results.clone(), 0.0).operations;
     let last = device.groups.last_mut().unwrap();
     (last.outcome, last.detail) = (GroupOutcome::Stopped, "the time limit of the run was reached".into());
     report

@@ -101,6 +101,24 @@ fn results_are_replayed_by_their_commands() {
     });
     let text = run(1, &["replay", &other]);
     assert!(text.contains("status fail is now pass") && text.contains("output hash 0123456789abcdef is now"), "{text}");
+    // What the report has and this program has not, a kernel or a case, is named.
+    edit(&report, &other, |d| {
+        let results = d["devices"][0]["results"].as_array_mut().unwrap();
+        let (kernel, case) = (results[0]["kernel"].clone(), results[1]["id"].clone());
+        let rename = |result: &mut Value, field: &str, from: String, new: &str| {
+            let command = result["reproduce"].as_str().unwrap();
+            assert!(command.contains(&from), "{command}");
+            (result[field], result["reproduce"]) = (new.into(), command.replace(&from, new).into());
+        };
+        let kernel = format!("--kernel {}", kernel.as_str().unwrap());
+        rename(&mut results[0], "kernel", kernel, "--kernel faster");
+        results[0]["kernel"] = "faster".into();
+        rename(&mut results[1], "id", case.as_str().unwrap().to_owned(), "add/none:seed=1");
+        results.truncate(3);
+    });
+    let text = run(1, &["replay", &other, "--all"]);
+    assert!(text.contains("the device has no kernel 'faster' for it"), "{text}");
+    assert!(text.contains("this program has no such case") && text.contains("1 of 3 results"), "{text}");
     edit(&report, &other, |d| d["devices"][0]["results"][0]["reproduce"] = "rm -r x".into());
     assert!(run(2, &["replay", &other, "--all"]).contains("is no command of this program"));
 }

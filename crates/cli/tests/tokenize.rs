@@ -73,3 +73,49 @@ fn a_tokenizer_needs_no_weights() {
     let found = json(&["--text", "the fox", "--model", from.to_str().unwrap()], "");
     assert_eq!(found["tokens"], expected["tokens"]);
 }
+
+/// Tables have more rows than vocabularies have tokens, for padding: what no token is decodes to nothing,
+/// as in transformers. Beyond the table is an error.
+#[test]
+fn rows_without_a_token_decode_to_nothing() {
+    let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/assets/tiny-llama");
+    let dir = tempfile::tempdir().unwrap();
+    let copy = |name: &str| std::fs::copy(assets.join(name), dir.path().join(name)).unwrap();
+    copy("tokenizer.json");
+    let path = dir.path().to_str().unwrap();
+    let size = 100_000;
+    let config = |json: serde_json::Value| std::fs::write(dir.path().join("config.json"), json.to_string()).unwrap();
+    let ids = json(&["--text", "the fox"], "")["tokens"].clone();
+    let ids: Vec<String> = ids.as_array().unwrap().iter().map(ToString::to_string).collect();
+    let list = format!("99998,{},99999", ids.join(","));
+    for given in [serde_json::json!({"vocab_size": size}), serde_json::json!({"text_config": {"vocab_size": size}})] {
+        config(given);
+        let (code, out, err) = run(&["--model", path, "--decode", &list], "");
+        assert_eq!((code, out.as_str()), (0, "the fox\n"), "{err}");
+        let found = json(&["--model", path, "--decode", &list], "");
+        assert_eq!(
+            (&found["pieces"][0], found["tokens"].as_array().unwrap().len()),
+            (&serde_json::Value::Null, ids.len() + 2)
+        );
+        let (code, _, err) = run(&["--model", path, "--decode", "1,100000"], "");
+        assert!(code == 2 && err.contains("100000 is outside the vocabulary of 100000"), "{code} {err}");
+    }
+    // Without a model, the tokenizer alone says what there is.
+    let file = dir.path().join("tokenizer.json");
+    let (code, _, err) = run(&["--model", file.to_str().unwrap(), "--decode", "99999"], "");
+    assert!(code == 2 && err.contains("99999 is outside the vocabulary"), "{code} {err}");
+}
+
+#[test]
+fn folders_without_tokenizer_json_are_read_or_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("tokenizer.model", "x");
+    let (code, _, err) = run(&["--model", path, "--text", "a"], "");
+    assert!(code == 1 && err.contains("SentencePiece") && err.contains("save_pretrained"), "{code} {err}");
+    write("vocab.json", r#"{"a": 0, "b": 1, "ab": 2}"#);
+    write("merges.txt", "#version: 0.2\na b\n");
+    write("config.json", r#"{"model_type": "gpt2"}"#);
+    assert_eq!(json(&["--model", path, "--text", "abba"], "")["tokens"], serde_json::json!([2, 1, 0]));
+}

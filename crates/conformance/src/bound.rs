@@ -71,7 +71,8 @@ impl Elements {
     /// A value that f32 arithmetic computes with at most `bound` (probably `quality`) error.
     pub(crate) fn push(&mut self, value: f64, bound: f64, quality: f64) {
         let stored = |error: f64| {
-            if error == 0.0 && holds(self.dtype, value) {
+            // Infinities and NaN are in every type.
+            if error == 0.0 && (!value.is_finite() || holds(self.dtype, value)) {
                 return 0.0;
             }
             let (unit, least, _) = format(self.dtype);

@@ -4,7 +4,7 @@
 //! is replayed on another from the printed line alone, and building the list of cases costs next
 //! to nothing: no element exists before [`Case::input_bytes`] is called.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use unisono_core::{DType, Error, NumericMode, OpDesc, Result};
@@ -49,7 +49,8 @@ impl Level {
 pub enum CaseClass {
     /// A wrong result is a failure of the device.
     Counted,
-    /// NaN and ∞ as operands: WGSL guarantees nothing, so the result is reported and never counted.
+    /// NaN and ∞ as operands of arithmetic: WGSL guarantees nothing, so the result is reported and never
+    /// counted.
     Informative,
 }
 
@@ -129,6 +130,24 @@ impl Case {
         Case { id: format!("{name}:seed={seed}"), seed, ..self.clone() }
     }
 
+    /// An operation within a program, as a case without data: to be asked about, not to be run.
+    #[cfg(all(feature = "libtest", not(target_family = "wasm")))]
+    pub(crate) fn part_of(id: &str, desc: OpDesc) -> Case {
+        Case {
+            id: id.to_string(),
+            family: desc.op.name(),
+            level: Level::Quick,
+            class: CaseClass::Counted,
+            offsets: Vec::new(),
+            data: DataClass::Exact,
+            seed: 1,
+            dtype: desc.outputs.first().or(desc.inputs.first()).map_or(DType::F32, |d| d.dtype),
+            fills: Vec::new(),
+            initial: None,
+            desc,
+        }
+    }
+
     /// The storage of input `index`: [`span_bytes`](unisono_core::TensorDesc::span_bytes) bytes,
     /// with the poison pattern in the gaps between strided elements.
     pub fn input_bytes(&self, index: usize) -> Result<Vec<u8>> {
@@ -204,6 +223,28 @@ pub fn find(pattern: &str, level: Level) -> Vec<Case> {
     cases
 }
 
+/// The cases with exactly these ids, of whatever level and with any seed, in the order of the suite.
+pub(crate) fn named<'a>(ids: impl IntoIterator<Item = &'a str>) -> Vec<Case> {
+    let cases = cases::all();
+    let mut place: HashMap<&str, usize> = HashMap::new();
+    for (i, case) in cases.iter().enumerate() {
+        place.insert(&case.id, i);
+        if let Some((name, _)) = split_seed(&case.id) {
+            place.entry(name).or_insert(i);
+        }
+    }
+    let mut found: Vec<(usize, Case)> = Vec::new();
+    for id in ids {
+        match (place.get(id), split_seed(id)) {
+            (Some(&i), _) if cases[i].id == id => found.push((i, cases[i].clone())),
+            (_, Some((name, seed))) => found.extend(place.get(name).map(|&i| (i, cases[i].with_seed(seed)))),
+            _ => {}
+        }
+    }
+    found.sort_by_key(|&(i, _)| i);
+    found.into_iter().map(|(_, case)| case).collect()
+}
+
 /// The families of the suite, in its order.
 pub fn families() -> Vec<&'static str> {
     let mut seen = HashSet::new();
@@ -225,6 +266,19 @@ mod tests {
         assert_eq!(found[0].input_bytes(0).unwrap(), other.input_bytes(0).unwrap());
         assert_eq!((&found[0].offsets, &found[0].desc), (&case.offsets, &case.desc));
         assert_eq!(other.with_seed(1).id, case.id);
+    }
+
+    #[test]
+    fn exact_ids_are_found_with_any_seed_in_the_order_of_the_suite() {
+        let all = suite(Level::Full);
+        let (first, last) = (&all[0], all.last().unwrap());
+        let other = first.with_seed(77);
+        let prefix = first.id.split(':').next().unwrap();
+        let ids: Vec<String> =
+            named([&*last.id, prefix, "no/such:seed=1", &other.id, &first.id]).into_iter().map(|c| c.id).collect();
+        assert_eq!(ids, [other.id.as_str(), first.id.as_str(), last.id.as_str()]);
+        let by_find: Vec<String> = ids.iter().flat_map(|id| find(id, Level::Quick)).map(|c| c.id).collect();
+        assert_eq!(ids, by_find);
     }
 
     #[test]

@@ -47,6 +47,8 @@ fn nearly_every_element_is_checked() {
         for e in evaluate(&case).iter().filter(|e| !e.values.is_empty()) {
             let unchecked = e.bounds.iter().filter(|b| b.is_infinite()).count();
             let allowed = match case.family {
+                // Half of the rows have a NaN or an infinity.
+                _ if case.id.contains("/apart:") => e.values.len() / 2,
                 "rsqrt" | "sqrt" | "log" => e.values.len() * 3 / 4,
                 // Arguments beyond 2¹⁶, and powers of numbers that have none.
                 "sin" | "cos" | "pow" => e.values.len() / 2,

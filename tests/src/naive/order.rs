@@ -1,8 +1,6 @@
 //! The naive kernels of running sums, order, groups of channels and windows, on numbers in row-major
 //! order.
 
-use std::cmp::Ordering;
-
 use unisono_core::DType;
 use unisono_core::op::{CumSum, GroupNorm, Im2Col, ReduceOp};
 
@@ -42,7 +40,7 @@ pub(super) fn cumsum(op: &CumSum, x: &[f64], shape: &[usize], dtype: DType) -> V
 /// The indices that sort a row; of equals the lower one first.
 pub(super) fn sorted(x: &[f64], descending: bool) -> Vec<f64> {
     let mut order: Vec<usize> = (0..x.len()).collect();
-    let compare = |a: f64, b: f64| a.partial_cmp(&b).unwrap_or(Ordering::Equal);
+    let compare = |a: f64, b: f64| a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()));
     order.sort_by(|&a, &b| if descending { compare(x[b], x[a]) } else { compare(x[a], x[b]) });
     order.into_iter().map(|i| i as f64).collect()
 }

@@ -3,7 +3,7 @@
 
 use unisono_conformance::report::page::{escape, fact, line, page};
 
-use super::{DeviceBench, Outcome, Report, Row, svg};
+use super::{DeviceBench, Outcome, Report, Row, Trust, svg};
 use crate::ceilings::{Ceiling, Unit};
 
 /// The page of a report.
@@ -19,13 +19,13 @@ pub fn render(report: &Report) -> String {
 }
 
 fn header(out: &mut String, report: &Report) {
-    let verdict = match (report.passed(), report.complete) {
-        (false, _) => "wrong results",
-        (true, true) => "all results right",
-        (true, false) => "all results right so far",
+    let verdict = report.verdict();
+    let class = match verdict.trust {
+        Trust::Good => "pass",
+        Trust::Doubtful => "warn",
+        Trust::Bad => "fail",
     };
-    let class = if report.passed() { "pass" } else { "fail" };
-    line(out, format_args!("<h1>Unisono benchmarks <span class=\"badge {class}\">{verdict}</span></h1>"));
+    line(out, format_args!("<h1>Unisono benchmarks <span class=\"badge {class}\">{}</span></h1>", verdict.text));
     line(out, "<dl class=\"facts\">");
     fact(out, "date", report.date.as_deref().unwrap_or(""));
     fact(out, "state", if report.complete { "" } else { "the run was not at its end" });
@@ -186,6 +186,9 @@ mod tests {
         assert!(!page.contains("{{") && !page.contains("<script"));
         assert!(!page.contains("1000000.00"), "a wrong row has no figure");
         assert!(!page.contains("not at its end"));
+        let noisy = Row { flags: vec![crate::report::Flag::Spread], ..row("a/b/c:d", vec![1e-4; 15]) };
+        let page = render(&report(vec![noisy]));
+        assert!(page.contains("<span class=\"badge warn\">all results right, 1 of 1 rows noisy</span>"), "{page}");
         let begun = Report { complete: false, ..report(vec![row("a/b/c:d", vec![1e-4; 15])]) };
         assert!(render(&begun).contains("right so far") && render(&begun).contains("not at its end"));
     }

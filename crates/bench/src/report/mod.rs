@@ -7,10 +7,13 @@
 pub mod csv;
 pub mod html;
 mod svg;
+mod verdict;
 
 use serde::{Deserialize, Serialize};
 use unisono_conformance::report::{DeviceFacts, Host};
 use unisono_core::{Error, Result};
+
+pub use verdict::{Doubts, Trust, Verdict};
 
 use crate::ceilings::Ceilings;
 use crate::reference::Beat;

@@ -129,6 +129,7 @@ fn measure(device: &Device, source: &Source, arguments: &ModelBenchArguments) ->
     })?;
     bar.finish_and_clear();
     let load_seconds = start.elapsed().as_secs_f64();
+    crate::load::notes(model.notes());
     let vocab = model.config().vocab_size as u64;
     let prompt: Vec<u32> = (0..arguments.prompt as u64).map(|i| (i * 7919 % vocab) as u32).collect();
 

@@ -8,7 +8,7 @@ use clap::Args;
 use unisono::{Backend, Device, DeviceSummary, ErrorKind};
 use unisono_bench::cases::{self, Item, Selection};
 use unisono_bench::data::Patterns;
-use unisono_bench::report::{DeviceBench, Row};
+use unisono_bench::report::{DeviceBench, Doubts, Row};
 use unisono_bench::run::{Event, Options, run as run_items};
 use unisono_bench::timing::Effort;
 
@@ -206,13 +206,13 @@ fn print(summary: &DeviceSummary, bench: &DeviceBench, candidates: bool) {
     let right = bench.rows.iter().filter(|r| r.conformant).count();
     let failed = bench.rows.iter().filter(|r| r.outcome.is_failure()).count();
     let skipped = bench.rows.len() - right - failed;
-    let flagged = bench.rows.iter().filter(|r| !r.flags.is_empty()).count();
+    let doubts = Doubts::of(&bench.rows).text().map(|doubt| format!(" ({doubt})")).unwrap_or_default();
     let spread = bench.reference_spread.map_or(String::new(), |s| {
         let drift = bench.worst_drift.map_or(0.0, |d| 100.0 * (d - 1.0));
         format!("; the reference kernel varied by {:.0}%, at most {drift:+.0}% during a row", 100.0 * (s - 1.0))
     });
     outln!(
-        "{}: {right} rows measured and right, {failed} wrong or failed, {skipped} skipped, {flagged} flagged, in {}{spread}",
+        "{}: {right} rows measured and right, {failed} wrong or failed, {skipped} skipped{doubts}, in {}{spread}",
         output::verdict(failed == 0),
         output::seconds(bench.seconds),
     );

@@ -1,4 +1,5 @@
 //! Functions of two elements, SwiGLU among them: broadcasting on either side, every mix of types.
+//! Remainders have operands of their own: what is exact for small quotients fails for large ones.
 
 use unisono_core::op::{BinaryOp, Gate, Op};
 use unisono_core::{DType, Result};
@@ -11,6 +12,7 @@ const FAR: DataClass = DataClass::Adversarial("far");
 const POWERS: DataClass = DataClass::Adversarial("powers");
 const SIGNED_POWERS: DataClass = DataClass::Adversarial("signed_powers");
 const TINY: DataClass = DataClass::Adversarial("tiny");
+const QUOTIENTS: DataClass = DataClass::Adversarial("quotients");
 
 fn fills(data: DataClass, half: bool) -> [Fill; 2] {
     match data {
@@ -26,6 +28,15 @@ fn fills(data: DataClass, half: bool) -> [Fill; 2] {
         SIGNED_POWERS => [
             Fill::Cycle(vec![-1.0, -2.0, -1.5, 0.0, 1.0, 2.0, -0.5, 10.0, 1.000_001, -3.0, 0.1]),
             Fill::Cycle(vec![0.0, 1.0, 2.0, 3.0, -1.0, -2.0, 4.0, 1e3, 5.0, 7.0, 8_388_609.0, 0.5, -0.5]),
+        ],
+        // Quotients of every size, most of them with more digits than a float has, and some that f32
+        // overflows at.
+        DataClass::Bits => {
+            [Fill::Bits { start: 0x9E37_79B9, step: 0x85EB_CA6B }, Fill::Bits { start: 0x1234_5677, step: 0xC2B2_AE35 }]
+        }
+        QUOTIENTS => [
+            Fill::Cycle(vec![1e10, -1e10, 16_777_217.0, 3e4, 65504.0, -7.0, 7.0, 3e38, -3e38, 0.3, 5.999_999_5, 1.0]),
+            Fill::Cycle(vec![3.0, 2.0, -2.0, 0.1, 7.0, 1e-3, 65504.0, 0.7, -6.2e-5, 1.5, 2e-38, 6.0, 1e30]),
         ],
         _ => [Fill::NORMAL, Fill::normal(3.0)],
     }
@@ -176,6 +187,10 @@ fn fewer(sink: Sink<'_>) -> Result<()> {
             };
             add(sink, &base)?;
             add(sink, &Row { data: TINY, quick: false, ..base })?;
+            if op == Op::Binary(BinaryOp::Rem) {
+                add(sink, &Row { data: QUOTIENTS, quick: dtype == DType::F32, ..base })?;
+                add(sink, &Row { data: DataClass::Bits, shape: &[20_003], quick: dtype == DType::F16, ..base })?;
+            }
         }
     }
     Ok(())

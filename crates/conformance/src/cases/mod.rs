@@ -19,6 +19,7 @@ mod layout;
 mod linear;
 mod matmul;
 mod movement;
+mod nan;
 mod norm;
 mod norm_groups;
 mod reduce;
@@ -75,6 +76,7 @@ fn try_all() -> Result<Vec<Case>> {
         reduce::cases,
         cumsum::cases,
         sort::cases,
+        nan::cases,
         norm_groups::cases,
         conv::cases,
     ] {

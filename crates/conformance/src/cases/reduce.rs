@@ -4,6 +4,7 @@
 use unisono_core::op::{ArgOp, ArgReduce, Op, Reduce, ReduceOp};
 use unisono_core::{DType, Result};
 
+use super::nan::is_decided;
 use super::{Draft, FLOATS, Layout, Sink, dims, pick, types};
 use crate::case::DataClass;
 use crate::data::Fill;
@@ -184,6 +185,9 @@ fn floats(sink: Sink<'_>, k: usize, find: Find) -> Result<()> {
         }
         add(sink, &Row { axis: 0, types: [dtype, DType::F32], ..base })?;
         add(sink, &Row { shape: &[1, 128_256], data: pick(&data, 2 * t), types: [dtype, DType::F32], ..base })?;
+        if is_decided(&find.op(1)) {
+            continue;
+        }
         let special = vec![1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -2.0];
         let informative = DataClass::Adversarial("nonfinite");
         Draft::new(find.op(1), "special", format!("dtype={dtype}"), informative)

@@ -33,6 +33,8 @@ pub(crate) enum Fill {
     Live { scale: f64, live: Vec<usize> },
     /// Bit patterns `start + i·step`; NaN and ∞ are made finite by clearing an exponent bit.
     Bits { start: u32, step: u32 },
+    /// These bit patterns in turn: NaNs with a sign and a payload of their own, among others.
+    Words(Vec<u32>),
     /// An additive mask that hides the last `size − tokens + i + 1` and later columns of row `i`.
     CausalMask,
     /// A mask: of four elements one is −∞, the rest bell-shaped; row 0 is all −∞. A boolean one is
@@ -75,6 +77,9 @@ impl Fill {
         }
         if let Fill::Integral(ref values) = *self {
             return values.get(i as usize % values.len().max(1)).copied().unwrap_or(0) as u64;
+        }
+        if let Fill::Words(ref words) = *self {
+            return words.get(i as usize % words.len().max(1)).copied().unwrap_or(0).into();
         }
         let value = self.value(stream, desc, index, i);
         // A device may read a subnormal f16 as zero. Only cases that are about that contain one.
@@ -155,7 +160,7 @@ impl Fill {
                 (if sine { 2.0 * t } else { 1.0 - t * t }) / (1.0 + t * t)
             }
             // Handled as bit patterns and as bytes.
-            Fill::Bits { .. } | Fill::Integral(_) | Fill::Blocks(_) => 0.0,
+            Fill::Bits { .. } | Fill::Integral(_) | Fill::Words(_) | Fill::Blocks(_) => 0.0,
         }
     }
 }

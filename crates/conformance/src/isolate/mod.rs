@@ -45,6 +45,7 @@
 //! ```
 
 mod beat;
+mod chatter;
 mod group;
 mod process;
 mod protocol;

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::chatter::is_chatter;
 use super::protocol::Message;
 use super::pulse::Pulse;
 
@@ -204,7 +205,8 @@ impl Tail {
         self.0.extend(bytes);
     }
 
-    /// Without control characters, and without the first line where its start is lost.
+    /// Without control characters, without the first line where its start is lost, and without what
+    /// drivers always print.
     fn text(&self) -> String {
         let bytes: Vec<u8> = self.0.iter().copied().collect();
         let text = String::from_utf8_lossy(&bytes);
@@ -213,7 +215,8 @@ impl Tail {
             _ => &text,
         };
         let clean: String = text.chars().filter(|c| *c == '\n' || !c.is_control()).collect();
-        clean.trim().to_string()
+        let lines: Vec<&str> = clean.lines().filter(|line| !is_chatter(line)).collect();
+        lines.join("\n").trim().to_string()
     }
 }
 
@@ -226,6 +229,8 @@ mod tests {
         let mut tail = Tail::default();
         tail.add(b"short\x1b[1m\n");
         assert_eq!(tail.text(), "short[1m");
+        tail.add(b"error: XDG_RUNTIME_DIR is invalid or not set in the environment.\nabort\n");
+        assert_eq!(tail.text(), "short[1m\nabort");
         tail.add(&[b'x'; 3 * TAIL]);
         tail.add(b"\nlast\n");
         assert_eq!(tail.text(), "last");

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::{CaseResult, DeviceFacts};
+use crate::report::{CaseResult, DeviceFacts, SourceText};
 use crate::runner::Options;
 
 /// The version of the protocol: a worker of another one is refused.
@@ -70,6 +70,9 @@ pub enum Message {
         id: String,
         /// One per kernel.
         results: Vec<CaseResult>,
+        /// The texts that results which failed name, where this worker has not sent them before.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        sources: Vec<SourceText>,
     },
     /// No further case can run. [`End`](Message::End) follows.
     Stopped {

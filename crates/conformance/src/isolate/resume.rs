@@ -30,7 +30,7 @@ pub fn resume(
     let before = without(before);
     let results = finished(&before.results);
     let (mut run, ran) = {
-        let before = Before { results, facts: Some(&before.device) };
+        let before = Before { results, sources: before.sources.clone(), facts: Some(&before.device) };
         run_rest(options, isolation, before, worker, progress)?
     };
     let report = &mut run.report;

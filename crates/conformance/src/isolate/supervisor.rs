@@ -14,7 +14,7 @@ use super::group::{Group, groups};
 use super::process::{Ended, Limits, watch};
 use super::protocol::{Job, Message};
 use super::said::{Said, deserves_another_try, last_words, outcome, reason};
-use crate::report::{CaseResult, DeviceFacts, DeviceReport, GroupOutcome, GroupResult, Status};
+use crate::report::{CaseResult, DeviceFacts, DeviceReport, GroupOutcome, GroupResult, SourceText, Status};
 use crate::runner::{Item, Options, Progress, planted, select};
 
 /// Groups in a row that cannot open the device before the rest is given up.
@@ -82,6 +82,8 @@ pub fn run_isolated(
 pub(super) struct Before<'a> {
     /// The results of each case that does not run again.
     pub(super) results: HashMap<String, Vec<CaseResult>>,
+    /// The texts of kernels that failed in them.
+    pub(super) sources: Vec<SourceText>,
     /// The device of these results; another one is refused.
     pub(super) facts: Option<&'a DeviceFacts>,
 }
@@ -103,6 +105,7 @@ pub(super) fn run_rest(
         worker,
         progress,
         results: before.results,
+        sources: before.sources,
         facts: None,
         kernels: 0,
         unopened: 0,
@@ -138,7 +141,8 @@ pub(super) fn run_rest(
     };
     let all: Vec<_> = items.iter().flat_map(|item| state.results.remove(item.id()).unwrap_or_default()).collect();
     let profiles = crate::profiles::of_run(options, &items, &all);
-    let mut report = DeviceReport::of_facts(facts, all, start.elapsed().as_secs_f64());
+    let report = DeviceReport::of_facts(facts, all, start.elapsed().as_secs_f64());
+    let mut report = report.with_sources(state.sources);
     (report.groups, report.profiles) = (state.ended, profiles);
     Ok((IsolatedRun { report, kernels: state.kernels }, ran))
 }
@@ -196,6 +200,7 @@ struct State<'a> {
     worker: &'a mut (dyn FnMut() -> Command + Send),
     progress: &'a mut (dyn FnMut(&Progress<'_>) + Send),
     results: HashMap<String, Vec<CaseResult>>,
+    sources: Vec<SourceText>,
     facts: Option<DeviceFacts>,
     kernels: u64,
     /// Groups in a row that could not open the device.
@@ -349,7 +354,10 @@ impl<'a> Run<'a> {
                     }
                     self.state().facts.get_or_insert(*device);
                 }
-                Message::Results { id, results } if cases.contains(&id.as_str()) => self.keep(&id, results),
+                Message::Results { id, results, sources } if cases.contains(&id.as_str()) => {
+                    self.state().sources.extend(sources);
+                    self.keep(&id, results);
+                }
                 Message::Alive(alive) => self.tell(said.running.as_deref().unwrap_or_default(), &alive.doing),
                 _ => {}
             }

@@ -10,7 +10,7 @@ use web_time::Instant;
 use super::beat::Beat;
 use super::protocol::{Job, Message, PROTOCOL};
 use crate::report::{DeviceFacts, Status};
-use crate::runner::{lost, select};
+use crate::runner::{Sources, lost, select};
 
 /// Runs the job that the supervisor sends, on the device that `open` opens. To be called by a
 /// program that [`run_isolated`](super::run_isolated) starts, which ends when this returns.
@@ -28,6 +28,7 @@ pub fn serve(open: impl FnOnce() -> unisono_core::Result<Arc<dyn Backend>>) -> i
     let mut items = select(&job.options);
     let wanted: std::collections::HashSet<&str> = job.cases.iter().map(String::as_str).collect();
     items.retain(|item| wanted.contains(item.id()));
+    let mut sources = Sources::default();
     for item in items {
         if let Some(limit) = job.options.time_limit.filter(|&limit| start.elapsed() >= limit) {
             let reason = format!("the time limit of {} s was reached", limit.as_secs());
@@ -35,9 +36,9 @@ pub fn serve(open: impl FnOnce() -> unisono_core::Result<Arc<dyn Backend>>) -> i
             break;
         }
         say(&Message::Start { id: item.id().to_string() })?;
-        let results = pollster::block_on(item.run(&*backend, &job.options));
+        let results = pollster::block_on(item.run(&*backend, &job.options, &mut sources));
         let suspicious = results.iter().any(|r| r.status == Status::Error);
-        say(&Message::Results { id: item.id().to_string(), results })?;
+        say(&Message::Results { id: item.id().to_string(), results, sources: sources.take() })?;
         if suspicious && let Some(reason) = pollster::block_on(lost(&*backend)) {
             say(&Message::Stopped { reason, lost: true })?;
             break;

@@ -200,7 +200,7 @@ pub(super) fn unary(op: UnaryOp, x: &Tensor, out: &TensorDesc) -> Expected {
         // A subnormal operand may be read as zero. Near zero every slope is at most 2, but for roots
         // and reciprocals; signs and roundings look at the bits.
         let flushed = match op {
-            _ if x == 0.0 || x.abs() >= least => 0.0,
+            _ if x == 0.0 || x.abs() >= least || x.is_nan() => 0.0,
             UnaryOp::Rsqrt | UnaryOp::Recip | UnaryOp::Log => f64::INFINITY,
             UnaryOp::Sqrt => a.value.abs(),
             UnaryOp::Sign | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round => 0.0,
@@ -225,6 +225,7 @@ fn apply_binary(op: BinaryOp, a: f64, b: f64, least: [f64; 2]) -> Approx {
             BinaryOp::Div => a / b,
             BinaryOp::Pow => a.powf(b),
             _ if a.is_nan() || b.is_nan() => f64::NAN,
+            BinaryOp::Rem => a % b,
             BinaryOp::Minimum => a.min(b),
             _ => a.max(b),
         };
@@ -250,8 +251,30 @@ fn apply_binary(op: BinaryOp, a: f64, b: f64, least: [f64; 2]) -> Approx {
         BinaryOp::Pow => pow(a, b, least),
         BinaryOp::Minimum => Approx::exact(a.min(b)),
         BinaryOp::Maximum => Approx::exact(a.max(b)),
+        BinaryOp::Rem => Approx::exact(remainder(a, b)),
         _ => Approx::unknown(f64::NAN),
     }
+}
+
+/// The remainder of `a / b`, by the definition: the divisor times ever smaller powers of two is taken
+/// away while it fits. Every difference is exact, because both are multiples of the divisor's last
+/// place, and smaller than what was there.
+fn remainder(a: f64, b: f64) -> f64 {
+    if b == 0.0 {
+        return f64::NAN;
+    }
+    let (mut rest, mut step) = (a.abs(), b.abs());
+    // f32 spans fewer than 280 binades: in f64 the step never overflows.
+    while step <= rest / 2.0 {
+        step *= 2.0;
+    }
+    while step >= b.abs() {
+        if rest >= step {
+            rest -= step;
+        }
+        step /= 2.0;
+    }
+    rest.copysign(a)
 }
 
 /// `aᵇ = e^(b·ln a)`: the logarithm's 8 units and a product's one count b·ln a times, the
@@ -294,7 +317,7 @@ pub(super) fn binary(op: BinaryOp, a: &Tensor, b: &Tensor, out: &TensorDesc) -> 
         let r = apply_binary(op, a, b, least);
         y.push(r.value, r.bound, r.quality);
     }
-    y.finish()
+    Expected { signed_zero: op == BinaryOp::Rem, ..y.finish() }
 }
 
 /// `min(max(x, min), max)`: a choice among three numbers.
@@ -374,6 +397,27 @@ mod tests {
         }
         assert_eq!(apply(UnaryOp::GeluTanh, -1e4).value, 0.0);
         assert_eq!(apply(UnaryOp::Silu, 1e4).value, 1e4);
+    }
+
+    /// The processor's own remainder is another implementation.
+    #[test]
+    fn remainders_are_exact() {
+        for (a, b, expected) in [
+            (1e10, 3.0, 1.0),
+            (-1e10, 3.0, -1.0),
+            (7.5, -2.0, 1.5),
+            (5.0, 7.0, 5.0),
+            (f64::from(f32::MAX), 1e-45f32.into(), 0.0),
+        ] {
+            assert_eq!(apply_binary(BinaryOp::Rem, a, b, [FLOOR; 2]), Approx::exact(expected), "{a} by {b}");
+        }
+        let bits = |i: u32| f64::from(f32::from_bits(i.wrapping_mul(0x9E37_79B9) & 0xBFFF_FFFF));
+        for i in 1..20_000 {
+            let (a, b) = (bits(i), bits(i.wrapping_mul(7919)));
+            assert_eq!(remainder(a, b), a % b, "{a:e} by {b:e}");
+            assert!(holds(DType::F32, remainder(a, b)), "{a:e} by {b:e}");
+        }
+        assert!(remainder(1.0, 0.0).is_nan() && remainder(-6.0, 3.0).is_sign_negative());
     }
 
     #[test]

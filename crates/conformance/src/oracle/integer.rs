@@ -134,6 +134,8 @@ pub(super) fn binary(op: BinaryOp, a: &[i64], b: &[i64], out: &TensorDesc) -> Ex
             BinaryOp::Mul => a * b,
             BinaryOp::Minimum => a.min(b),
             BinaryOp::Maximum => a.max(b),
+            BinaryOp::Rem if b == 0 => a,
+            BinaryOp::Rem => a % b,
             _ if b == 0 => 0,
             _ => a / b,
         };
@@ -222,6 +224,9 @@ mod tests {
         assert_eq!(binary(BinaryOp::Div, &[i32_min], &[-1], &out(DType::I32)).values, [i32_min as f64]);
         assert_eq!(binary(BinaryOp::Div, &[7], &[0], &out(DType::U32)).values, [0.0]);
         assert_eq!(binary(BinaryOp::Sub, &[1], &[2], &out(DType::U32)).values, [4_294_967_295.0]);
+        let rem = |a, b| binary(BinaryOp::Rem, &[a], &[b], &out(DType::I32)).values[0];
+        let all = [rem(-7, 2), rem(7, -2), rem(i32_min, -1), rem(-7, 0), rem(i32_min, 0)];
+        assert_eq!(all, [-1.0, 1.0, 0.0, -7.0, i32_min as f64]);
         assert_eq!(unary(UnaryOp::Abs, &[i64::MIN], &out(DType::I64)).integers.unwrap(), [i64::MIN]);
         assert_eq!(unary(UnaryOp::Not, &[0], &out(DType::Bool)).values, [1.0]);
     }

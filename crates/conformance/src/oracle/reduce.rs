@@ -90,6 +90,7 @@ pub(super) fn reduce(op: &Reduce, x: &Tensor, out: &TensorDesc) -> Expected {
                 let (value, bound, quality) = product(line);
                 y.push(value, bound, quality);
             }
+            _ if line.iter().any(|x| x.is_nan()) => y.push(f64::NAN, 0.0, 0.0),
             ReduceOp::Min => y.push(line.iter().copied().fold(f64::INFINITY, f64::min), 0.0, 0.0),
             _ => y.push(line.iter().copied().fold(f64::NEG_INFINITY, f64::max), 0.0, 0.0),
         }
@@ -105,6 +106,7 @@ pub(super) fn arg_reduce(op: &ArgReduce, x: &Tensor, out: &TensorDesc) -> Expect
     let better = |a: f64, b: f64| if op.op == ArgOp::Max { a > b } else { a < b };
     for_each_line(x, op.axis, |line| {
         let best = (1..line.len()).fold(0, |best, i| if better(line[i], line[best]) { i } else { best });
+        let best = line.iter().position(|x| x.is_nan()).unwrap_or(best);
         y.push_exact(best as f64, 0.0, 0.0);
     });
     Expected { flush_below: 0.0, ..y.finish() }
@@ -176,6 +178,20 @@ mod tests {
         let out = TensorDesc::contiguous(DType::U32, &[2, 1]).unwrap();
         let arg = |op| arg_reduce(&ArgReduce { op, axis: 1 }, &matrix(), &out).values;
         assert_eq!((arg(ArgOp::Max), arg(ArgOp::Min)), (vec![1.0, 0.0], vec![0.0, 1.0]));
+    }
+
+    #[test]
+    fn the_first_nan_is_found_and_stays() {
+        let values = vec![3.0, f64::INFINITY, f64::NAN, f64::NAN, f64::NEG_INFINITY, 1.0];
+        let x = Tensor { desc: TensorDesc::contiguous(DType::F32, &[6]).unwrap(), values };
+        let [index, value] = [DType::U32, DType::F32].map(|d| TensorDesc::contiguous(d, &[1]).unwrap());
+        for op in ArgOp::ALL {
+            assert_eq!(arg_reduce(&ArgReduce { op, axis: 0 }, &x, &index).values, [2.0]);
+        }
+        for op in [ReduceOp::Max, ReduceOp::Min] {
+            let y = reduce(&Reduce { op, axis: 0 }, &x, &value);
+            assert!(y.values[0].is_nan() && y.bounds == [0.0], "{y:?}");
+        }
     }
 
     #[test]

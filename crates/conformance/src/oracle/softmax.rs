@@ -44,8 +44,13 @@ pub(super) struct Row {
 /// `ε_j = (4 + 6|z_j − max|)·u` covers subtraction and exponential; an error of the scores acts on
 /// `p` as `e^δ − 1`; the sum adds γ_{n−1}, the division 2.5u (Blanchard, D. Higham & N. Higham
 /// 2021). A kernel that sees the row in one pass rescales at each new maximum, and where partial
-/// sums are joined: 5u each.
+/// sums are joined: 5u each. With a NaN or +∞ nothing is guaranteed: every bound is NaN.
 pub(super) fn softmax_row(scores: &Scores, sink: Option<f64>) -> Row {
+    if scores.z.iter().chain(&sink).any(|z| z.is_nan() || *z == f64::INFINITY) {
+        let unknown = vec![f64::NAN; scores.z.len()];
+        let (relative, quality) = (unknown.clone(), unknown.clone());
+        return Row { p: unknown, relative, quality, top: f64::NAN, log_sum: [f64::NAN; 3], rescales: 0 };
+    }
     let visible = || scores.z.iter().copied().filter(|z| *z > f64::NEG_INFINITY);
     if visible().next().is_none() {
         let zeros = vec![0.0; scores.z.len()];
@@ -147,6 +152,10 @@ pub(super) fn softmax(op: &Softmax, x: &[Tensor], out: &TensorDesc) -> Expected 
         }
         let row = softmax_row(&scores, sinks.map(|t| t.values[i]));
         for (j, &z) in scores.z.iter().enumerate() {
+            if row.top.is_nan() {
+                y.push_exact(f64::NAN, f64::INFINITY, f64::INFINITY);
+                continue;
+            }
             // A masked element is exact; any other probability may be flushed on the way.
             if z == f64::NEG_INFINITY {
                 y.push(if op.log { -max_finite(out.dtype) } else { 0.0 }, 0.0, 0.0);

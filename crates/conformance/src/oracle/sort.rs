@@ -1,7 +1,5 @@
 //! Order along the last dimension.
 
-use std::cmp::Ordering;
-
 use unisono_core::TensorDesc;
 use unisono_core::op::{ArgSort, TopK};
 
@@ -12,7 +10,8 @@ use crate::check::Expected;
 /// The indices that sort a row; a stable sort keeps the lower index of equals first.
 fn sorted(row: &[f64], descending: bool) -> Vec<usize> {
     let mut order: Vec<usize> = (0..row.len()).collect();
-    let compare = |a: f64, b: f64| a.partial_cmp(&b).unwrap_or(Ordering::Equal);
+    // A NaN is above every number, and equal to another.
+    let compare = |a: f64, b: f64| a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()));
     order.sort_by(|&a, &b| if descending { compare(row[b], row[a]) } else { compare(row[a], row[b]) });
     order
 }
@@ -55,6 +54,9 @@ mod tests {
         assert_eq!(argsort(&ArgSort { descending: false }, &x).values, [4.0, 0.0, 2.0, 1.0, 3.0]);
         let outputs = [DType::F32, DType::U32].map(|d| TensorDesc::contiguous(d, &[1, 2]).unwrap());
         let y = topk(&TopK { k: 2, smallest: true }, &x, &outputs);
+        let nan = Tensor { values: vec![1.0, f64::NAN, f64::INFINITY, -f64::NAN, 2.0], ..x.clone() };
+        assert_eq!(argsort(&ArgSort { descending: true }, &nan).values, [1.0, 3.0, 2.0, 4.0, 0.0]);
+        assert_eq!(argsort(&ArgSort { descending: false }, &nan).values, [0.0, 4.0, 2.0, 1.0, 3.0]);
         assert_eq!((&y[0].values[..], &y[1].values[..]), (&[-1.0, 0.0][..], &[4.0, 0.0][..]));
     }
 }

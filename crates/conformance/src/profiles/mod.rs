@@ -72,7 +72,8 @@ pub fn list_hash(ids: &[String]) -> String {
 /// What a run says about the profiles: about all of them where it ran a whole level with the data of
 /// the suite, about one where it ran that one, else about none.
 pub(crate) fn of_run(options: &Options, items: &[Item], results: &[CaseResult]) -> Vec<ProfileResult> {
-    if !options.patterns.is_empty() || options.seed.is_some() || options.kernel.is_some() {
+    let other = options.seed.is_some() || options.kernel.is_some() || options.only.is_some();
+    if !options.patterns.is_empty() || other {
         return Vec::new();
     }
     let asked = |p: &&Profile| options.profile.as_ref().is_none_or(|name| name == p.name);

@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use unisono_core::DeviceInfo;
 
-use super::{CaseResult, ExpectationResult, GroupResult, Number, ProfileResult, Status, Verdict};
+use super::{
+    CaseResult, ExpectationResult, GroupResult, Number, OperationErrors, ProfileResult, SourceText, Status, Verdict,
+    sources,
+};
 
 /// What one device has shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +22,13 @@ pub struct DeviceReport {
     pub seconds: f64,
     /// One per case and kernel, in the order of the suite.
     pub results: Vec<CaseResult>,
+    /// The largest error of each operation and element type, and how errors spread; follows from
+    /// `results`.
+    #[serde(default)]
+    pub operations: Vec<OperationErrors>,
+    /// The texts of kernels that failed, where the device gives them.
+    #[serde(default)]
+    pub sources: Vec<SourceText>,
     /// End-to-end checks of models, filled by the caller.
     #[serde(default)]
     pub models: Vec<ModelResult>,
@@ -48,6 +58,8 @@ impl DeviceReport {
             device,
             summary: Summary::of(&results),
             seconds,
+            operations: OperationErrors::of(&results),
+            sources: Vec::new(),
             results,
             models: Vec::new(),
             groups: Vec::new(),
@@ -55,6 +67,13 @@ impl DeviceReport {
             expectations: Vec::new(),
             fingerprint: None,
         }
+    }
+
+    /// The same with what failing results name out of these texts.
+    #[must_use]
+    pub(crate) fn with_sources(mut self, known: Vec<SourceText>) -> DeviceReport {
+        self.sources = sources::of_failures(&self.results, known);
+        self
     }
 
     /// Whether something ran, no counted case failed but those that were expected to, every model
@@ -204,6 +223,9 @@ pub struct DeviceFacts {
     pub vendor_id: u32,
     /// PCI device id.
     pub device_id: u32,
+    /// Where it is on the PCI bus, as `0000:01:00.0`; empty where unknown.
+    #[serde(default)]
+    pub bus: String,
     /// Driver name.
     pub driver: String,
     /// Driver version.
@@ -244,6 +266,7 @@ impl DeviceFacts {
             vendor: info.vendor.clone(),
             vendor_id: info.vendor_id,
             device_id: info.device_id,
+            bus: info.bus.clone(),
             driver: info.driver.clone(),
             driver_version: info.driver_version.clone(),
             api: info.api.clone(),

@@ -19,9 +19,11 @@ pub fn render(report: &Report) -> String {
     header(&mut body, report);
     devices(&mut body, report);
     matrix(&mut body, report);
+    super::html_errors::errors(&mut body, report);
     for (i, device) in report.devices.iter().enumerate() {
         findings(&mut body, i, device);
     }
+    super::html_errors::sources(&mut body, report);
     let names: Vec<&str> = report.devices.iter().map(|d| d.device.name.as_str()).collect();
     let title = format!("Unisono conformance: {}", names.join(", "));
     page(&title, include_str!("report.css"), &body)
@@ -106,6 +108,7 @@ fn devices(out: &mut String, report: &Report) {
     for (i, device) in report.devices.iter().enumerate() {
         super::html_parts::failures(out, i, device, &listed(device));
     }
+    super::html_side::facts(out, report);
     for (i, device) in report.devices.iter().enumerate() {
         device_facts(out, i, device);
     }
@@ -121,6 +124,7 @@ fn device_facts(out: &mut String, i: usize, report: &DeviceReport) {
     if d.vendor_id != 0 || d.device_id != 0 {
         fact(out, "ids", format_args!("{:#06x} : {:#06x}", d.vendor_id, d.device_id));
     }
+    fact(out, "bus", &d.bus);
     fact(out, "api", &d.api);
     fact(out, "driver", format_args!("{} {}", d.driver, d.driver_version).to_string().trim());
     fact(out, "profile", &d.profile);
@@ -233,7 +237,10 @@ fn matrix(out: &mut String, report: &Report) {
     });
     let listed: Vec<Vec<usize>> = report.devices.iter().map(listed).collect();
     line(out, "<h2>Operations</h2>");
-    line(out, "<p class=\"soft\">Largest error / bound (over 1 fails), and the number of results. Grey: declined.</p>");
+    line(
+        out,
+        "<p class=\"soft\">Largest error / bound (over 1 fails), and the number of results. Grey: declined. The case behind each number is <a href=\"#errors\">below</a>.</p>",
+    );
     line(out, "<div class=\"scroll\"><table><thead><tr><th>operation</th><th>dtype</th>");
     report.devices.iter().for_each(|d| line(out, format_args!("<th>{}</th>", escape(&d.device.id))));
     line(out, "</tr></thead><tbody>");
@@ -288,7 +295,7 @@ fn findings(out: &mut String, device: usize, report: &DeviceReport) {
         line(out, "<p>No failure and no warning.</p>");
     }
     for &number in &listed {
-        finding(out, device, number, &report.results[number]);
+        finding(out, device, number, report, &report.results[number]);
     }
     let all = report.results.iter().filter(|r| is_listed(r.status)).count();
     if all > listed.len() {
@@ -303,7 +310,7 @@ fn findings(out: &mut String, device: usize, report: &DeviceReport) {
     declined(out, report);
 }
 
-fn finding(out: &mut String, device: usize, number: usize, result: &CaseResult) {
+fn finding(out: &mut String, device: usize, number: usize, report: &DeviceReport, result: &CaseResult) {
     let status = result.status;
     line(out, format_args!("<div class=\"case {}\" id=\"result-{device}-{number}\">", status.name()));
     let kernel =
@@ -320,6 +327,7 @@ fn finding(out: &mut String, device: usize, number: usize, result: &CaseResult) 
             ),
         );
     }
+    super::html_errors::uses(out, device, report, result);
     line(out, format_args!("<pre><code>{}</code></pre></div>", escape(&result.reproduce)));
 }
 

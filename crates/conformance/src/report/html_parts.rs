@@ -4,8 +4,11 @@
 use std::collections::BTreeMap;
 
 use super::html::badge;
-use super::page::{escape, fact, line};
+use super::page::{breakable, escape, fact, line};
 use super::{CaseResult, DeviceReport, ProfileVerdict, Status};
+
+/// Characters of a reason that stand in the table of failures.
+const LONGEST_REASON: usize = 240;
 
 /// Every part of a device.
 pub(super) fn parts(out: &mut String, report: &DeviceReport) {
@@ -36,12 +39,12 @@ pub(super) fn failures(out: &mut String, device: usize, report: &DeviceReport, l
     table(out, &["operation", "kernel", "failed", "of", "first case", "element", "expected", "actual"]);
     for ((family, kernel), (ran, first, failed)) in kernels {
         let Some((number, result)) = first.and_then(|n| Some((n, report.results.get(n)?))) else { continue };
-        line(out, format_args!("<tr><th>{}</th><th>{}</th>", escape(family), escape(kernel)));
+        line(out, format_args!("<tr><th>{}</th><th>{}</th>", escape(family), breakable(kernel)));
         line(out, format_args!("<td class=\"num\">{failed}</td><td class=\"num\">{ran}</td>"));
-        let case = format!("<code>{}</code>", escape(&result.id));
+        let case = format!("<code>{}</code>", breakable(&result.id));
         match listed.contains(&number) {
-            true => line(out, format_args!("<td><a href=\"#result-{device}-{number}\">{case}</a></td>")),
-            false => line(out, format_args!("<td>{case}</td>")),
+            true => line(out, format_args!("<td class=\"id\"><a href=\"#result-{device}-{number}\">{case}</a></td>")),
+            false => line(out, format_args!("<td class=\"id\">{case}</td>")),
         }
         line(out, element(result));
     }
@@ -55,7 +58,15 @@ fn element(result: &CaseResult) -> String {
             "<td class=\"num\">{:?}</td><td class=\"num\">{}</td><td class=\"num\">{}</td></tr>",
             w.index, w.expected, w.actual
         ),
-        None => format!("<td colspan=\"3\">{}</td></tr>", escape(&result.detail)),
+        None => format!("<td colspan=\"3\" class=\"reason\">{}</td></tr>", escape(&shortened(&result.detail))),
+    }
+}
+
+/// The beginning of a reason: all of it stands where the result does.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_REASON) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_string(),
     }
 }
 
@@ -112,7 +123,14 @@ fn groups(out: &mut String, report: &DeviceReport) {
         let status = if g.outcome.is_inconclusive() { Status::NotFinished } else { Status::Error };
         let outcome = badge(status, escape(&g.outcome.to_string()));
         line(out, format_args!("<tr><th>{}</th><td>{outcome}</td>", escape(&g.name)));
-        line(out, format_args!("<td><code>{}</code></td><td>{}</td></tr>", escape(&g.during), escape(&g.detail)));
+        let during = breakable(&g.during);
+        line(
+            out,
+            format_args!(
+                "<td class=\"id\"><code>{during}</code></td><td class=\"reason\">{}</td></tr>",
+                escape(&g.detail)
+            ),
+        );
     }
     end(out);
 }
@@ -126,7 +144,7 @@ fn expectations(out: &mut String, report: &DeviceReport) {
     for e in &report.expectations {
         let expired = if e.expired { format!(" {}", badge(Status::Error, "expired")) } else { String::new() };
         line(out, format_args!("<tr><td class=\"num\">{}</td>", e.entry.line));
-        line(out, format_args!("<td><code>{}</code></td>", escape(&e.entry.case)));
+        line(out, format_args!("<td class=\"id\"><code>{}</code></td>", breakable(&e.entry.case)));
         line(out, format_args!("<td>{}</td><td>{}</td>", e.entry.kind.name(), escape(&e.entry.issue)));
         line(out, format_args!("<td>{}{expired}</td>", escape(&e.entry.expires)));
         for count in [e.cases, e.met, e.unexpected_passes] {

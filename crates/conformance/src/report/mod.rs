@@ -11,10 +11,13 @@ pub mod csv;
 mod device;
 mod diff;
 mod digest;
+mod errors;
 mod expected;
 mod groups;
 pub mod html;
+mod html_errors;
 mod html_parts;
+mod html_side;
 #[cfg(feature = "formats")]
 pub mod junit;
 pub mod markdown;
@@ -22,6 +25,7 @@ mod number;
 mod ops;
 pub mod page;
 mod profiles;
+pub(crate) mod sources;
 mod verify;
 
 use std::fmt;
@@ -30,19 +34,23 @@ use serde::{Deserialize, Serialize};
 
 pub use badge::badge;
 pub use device::{DeviceFacts, DeviceReport, ModelResult, Summary};
-pub use diff::{Change, ChangeKind, DeviceDifference, DiffOptions, Difference, FactChange, diff};
+pub use diff::{
+    Change, ChangeKind, DeviceDifference, DiffOptions, Difference, ErrorsOf, FactChange, OperationDifference, diff,
+};
 pub use digest::digest;
+pub use errors::{DECADES, OperationErrors};
 pub use expected::{ExpectationEntry, ExpectationKind, ExpectationResult, ExpectedResult};
 pub use groups::{GroupOutcome, GroupResult};
 pub use number::Number;
 pub use ops::{OpCell, OpRow, OpTable, device_title};
 pub use profiles::{ProfileResult, ProfileVerdict};
+pub use sources::{MOST_SOURCES, SourceText, SourceUse};
 pub use verify::{Problem, Verification, VerifyOptions, verify};
 
 /// The version of the JSON schema that this crate writes.
 ///
-/// Version 1 had no digest, no verdict and no selection, version 2 nothing that is not finished; both
-/// are still read.
+/// Version 1 had no digest, no verdict and no selection, version 2 nothing that is not finished, no
+/// errors by operation and no sources of kernels; both are still read.
 pub const SCHEMA_VERSION: u32 = 3;
 
 /// Everything that one run of the suite has shown.
@@ -364,6 +372,10 @@ pub struct CaseResult {
     pub kernels: usize,
     /// The command that runs this case on this kernel again.
     pub reproduce: String,
+    /// What the kernel was built from, where it failed and the device says so: names in
+    /// [`DeviceReport::sources`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceUse>,
     /// The expectation that decided the status, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expectation: Option<ExpectedResult>,

@@ -34,6 +34,18 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
+/// `text` escaped, with places to break the line behind the marks that ids of cases have.
+pub fn breakable(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for part in text.split_inclusive([':', ',', '/', '_', ' ']) {
+        escaped.push_str(&escape(part));
+        if part.ends_with([':', ',', '/', '_']) {
+            escaped.push_str("<wbr>");
+        }
+    }
+    escaped
+}
+
 /// Appends a line. Writing to a `String` cannot fail.
 pub fn line(out: &mut String, text: impl Display) {
     let _ = writeln!(out, "{text}");
@@ -64,6 +76,7 @@ mod tests {
     #[test]
     fn nothing_in_a_text_is_markup() {
         assert_eq!(escape("<a href=\"x\">'&'</a>"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;&#39;&lt;/a&gt;");
+        assert_eq!(breakable("a/b:k=1,d=<2> x"), "a/<wbr>b:<wbr>k=1,<wbr>d=&lt;2&gt; x");
         let mut out = String::new();
         fact(&mut out, "none", "");
         assert_eq!(out, "");

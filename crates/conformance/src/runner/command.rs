@@ -34,7 +34,7 @@ pub(crate) fn planted(properties: &BTreeMap<String, String>) -> String {
 }
 
 /// `word` as a shell takes it: in single quotes, unless it has nothing that a shell would read.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_string();

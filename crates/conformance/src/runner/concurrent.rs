@@ -12,8 +12,8 @@ use unisono_core::{Backend, Error, KernelChoice, Plan, Result, Support};
 
 use super::case::prepare;
 use super::exec::{Bound, Tensors, catch};
-use super::program::{judge, settle};
-use super::scenarios;
+use super::program::{judge, refusal, settle};
+use super::scenarios::{self, ProgramCase};
 use crate::case::{Level, suite};
 use crate::report::{CaseResult, Status};
 
@@ -26,7 +26,7 @@ pub(crate) const SHARED_ID: &str = "program/concurrent_shared:threads=4,inputs=s
 const THREADS: i32 = 4;
 const ROUNDS: i32 = 3;
 /// Families whose first supported case of the quick level runs in every thread.
-const FAMILIES: [&str; 4] = ["matmul", "softmax", "rms_norm", "attention"];
+pub(super) const FAMILIES: [&str; 4] = ["matmul", "softmax", "rms_norm", "attention"];
 
 /// Runs the check.
 pub(crate) async fn run_concurrent(backend: &dyn Backend) -> CaseResult {
@@ -34,7 +34,11 @@ pub(crate) async fn run_concurrent(backend: &dyn Backend) -> CaseResult {
     let start = web_time::Instant::now();
     let outcome = catch(async {
         let shared = single_threaded(backend).await?;
-        in_threads(&mut result, |i| one_thread(backend, i, &shared))
+        let programs = programs(backend)?;
+        if shared.is_empty() && programs.is_empty() {
+            return Err(unsupported());
+        }
+        in_threads(&mut result, |i| one_thread(backend, i, &programs, &shared))
     })
     .await;
     result.seconds = start.elapsed().as_secs_f64();
@@ -47,6 +51,9 @@ pub(crate) async fn run_shared(backend: &dyn Backend) -> CaseResult {
     let start = web_time::Instant::now();
     let outcome = catch(async {
         let references = single_threaded(backend).await?;
+        if references.is_empty() {
+            return Err(unsupported());
+        }
         let mut shared = Vec::new();
         for reference in &references {
             let bound = Bound::new(backend, &reference.tensors)?;
@@ -127,10 +134,26 @@ async fn single_threaded(backend: &dyn Backend) -> Result<Vec<Reference>> {
         let bits = outputs(backend, &tensors).await?;
         references.push(Reference { id: case.id.clone(), tensors, bits });
     }
-    if references.is_empty() {
-        return Err(Error::new(unisono_core::ErrorKind::Unsupported, "no operation of the check is supported"));
-    }
     Ok(references)
+}
+
+fn unsupported() -> Error {
+    let families = FAMILIES.join(", ");
+    Error::new(
+        unisono_core::ErrorKind::Unsupported,
+        format!("none of {families} is supported, of which the check is made"),
+    )
+}
+
+/// The programs whose every operation the device has.
+fn programs(backend: &dyn Backend) -> Result<Vec<&'static ProgramCase>> {
+    let mut programs = Vec::new();
+    for case in scenarios::ALL {
+        if refusal(backend, &(case.build)(1)?).is_none() {
+            programs.push(case);
+        }
+    }
+    Ok(programs)
 }
 
 async fn outputs(backend: &dyn Backend, tensors: &Tensors) -> Result<Vec<Vec<u8>>> {
@@ -141,9 +164,14 @@ async fn outputs(backend: &dyn Backend, tensors: &Tensors) -> Result<Vec<Vec<u8>
 }
 
 /// What one thread does; the first thing that went wrong, in words.
-async fn one_thread(backend: &dyn Backend, thread: i32, references: &[Reference]) -> Result<Option<String>> {
+async fn one_thread(
+    backend: &dyn Backend,
+    thread: i32,
+    programs: &[&ProgramCase],
+    references: &[Reference],
+) -> Result<Option<String>> {
     for round in 0..ROUNDS {
-        for case in scenarios::ALL {
+        for case in programs {
             let scenario = (case.build)(thread * ROUNDS + round)?;
             let mut result = super::blank_program_result(case.id);
             judge(backend, &scenario, &mut result).await?;

@@ -13,12 +13,15 @@ pub(crate) mod now;
 mod program;
 mod recycled;
 mod scenarios;
+mod source;
 mod sweep;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+#[cfg(all(feature = "libtest", not(target_family = "wasm")))]
+use unisono_core::OpDesc;
 use unisono_core::{Backend, DType, TensorDesc};
 use web_time::Instant;
 
@@ -26,11 +29,14 @@ pub use case::DECOMPOSITION;
 pub use case::is_sampled;
 pub(crate) use case::prepare;
 pub(crate) use command::planted;
+#[cfg(all(feature = "libtest", not(target_family = "wasm")))]
+pub(crate) use command::quoted;
 pub(crate) use program::scenario_hashes;
 pub(crate) use scenarios::ProgramCase;
+pub(crate) use source::Sources;
 pub(crate) use sweep::Sweep;
 
-use crate::case::{Case, CaseClass, Level, find, suite};
+use crate::case::{Case, CaseClass, Level, find, named, suite};
 use crate::check::Expected;
 use crate::glob::glob_matches;
 use crate::hash::Fnv;
@@ -52,6 +58,11 @@ pub struct Options {
     pub kernels: Kernels,
     /// Only the kernels whose name matches this glob, where one is given.
     pub kernel: Option<String>,
+    /// Exactly the cases of these ids, of whatever level and seed, each on the kernels of these names, in
+    /// place of what `patterns` select: for running results again. An empty name stands for every
+    /// kernel.
+    #[serde(default)]
+    pub only: Option<BTreeMap<String, Vec<String>>>,
     /// How often the selector's choice runs; every run must give the same bits.
     pub repeats: u32,
     /// How often the other kernels run.
@@ -91,6 +102,7 @@ impl Options {
             seed: None,
             kernels,
             kernel: None,
+            only: None,
             repeats,
             other_repeats,
             time_limit: None,
@@ -129,6 +141,22 @@ impl Options {
     pub fn with_kernel(mut self, kernel: Option<String>) -> Options {
         self.kernel = kernel;
         self
+    }
+
+    /// Exactly the cases of these ids, each on the kernels of these names, as a report lists them; an empty
+    /// name stands for every kernel. An id that the suite does not know is left out.
+    #[must_use]
+    pub fn with_only(mut self, only: BTreeMap<String, Vec<String>>) -> Options {
+        self.kernels = Kernels::All;
+        self.only = Some(only);
+        self
+    }
+
+    /// Whether the case of this id is to run on the kernel of this name.
+    pub(crate) fn asks_for(&self, id: &str, kernel: &str) -> bool {
+        let listed = |names: &Vec<String>| names.iter().any(|name| name.is_empty() || name == kernel);
+        self.kernel.as_ref().is_none_or(|wanted| glob_matches(wanted, kernel))
+            && self.only.as_ref().is_none_or(|only| only.get(id).is_some_and(listed))
     }
 
     /// Only these families, by their [names](crate::families); `program` stands for the programs of
@@ -184,6 +212,15 @@ pub(crate) enum Item {
     ConcurrentShared,
 }
 
+/// What a member of the run list needs of a device.
+#[cfg(all(feature = "libtest", not(target_family = "wasm")))]
+pub(crate) enum Parts {
+    /// Each of these operations.
+    All(Vec<OpDesc>),
+    /// A case of the quick level of one of these families.
+    AnyOf(&'static [&'static str]),
+}
+
 impl Item {
     pub(crate) fn id(&self) -> &str {
         match self {
@@ -207,6 +244,20 @@ impl Item {
         }
     }
 
+    /// What it is made of, where a device can decline it for that.
+    #[cfg(all(feature = "libtest", not(target_family = "wasm")))]
+    pub(crate) fn parts(&self) -> Parts {
+        match self {
+            Item::Case(case) => Parts::All(vec![case.desc.clone()]),
+            Item::Program(case) => {
+                Parts::All((case.build)(1).map(|scenario| scenario.operations()).unwrap_or_default())
+            }
+            Item::Sweep(sweep) => Parts::All(sweep.desc().into_iter().collect()),
+            Item::Recycled => Parts::AnyOf(&recycled::FAMILIES),
+            Item::Concurrent | Item::ConcurrentShared => Parts::AnyOf(&concurrent::FAMILIES),
+        }
+    }
+
     /// Element type and class, where it is a case of one operation.
     pub(crate) fn facts(&self) -> Option<(DType, CaseClass)> {
         match self {
@@ -216,8 +267,8 @@ impl Item {
         }
     }
 
-    /// Its results, one per kernel.
-    pub(crate) async fn run(&self, backend: &dyn Backend, options: &Options) -> Vec<CaseResult> {
+    /// Its results, one per kernel. What failed kernels were built from goes into `sources`.
+    pub(crate) async fn run(&self, backend: &dyn Backend, options: &Options, sources: &mut Sources) -> Vec<CaseResult> {
         now::begin("");
         let mut results = match self {
             Item::Case(case) => case::run_case(backend, case, options, &mut |_| {}).await,
@@ -229,6 +280,15 @@ impl Item {
             #[cfg(not(target_family = "wasm"))]
             Item::ConcurrentShared => vec![concurrent::run_shared(backend).await],
         };
+        match self {
+            Item::Case(case) => sources.ask(backend, &case.desc, &mut results).await,
+            Item::Sweep(sweep) => {
+                if let Ok(desc) = sweep.desc() {
+                    sources.ask(backend, &desc, &mut results).await;
+                }
+            }
+            _ => {}
+        }
         let kernels = results.len();
         for result in &mut results {
             result.kernels = kernels;
@@ -298,13 +358,14 @@ pub async fn run_async(
     let start = Instant::now();
     let items = select(options);
     let mut all = Vec::new();
+    let mut sources = Sources::default();
     let mut stopped: Option<(Status, String)> = None;
     for (i, item) in items.iter().enumerate() {
         if let Some(limit) = options.time_limit.filter(|&limit| stopped.is_none() && start.elapsed() >= limit) {
             stopped = Some((Status::NotFinished, format!("the time limit of {} s was reached", limit.as_secs())));
         }
         let results = match &stopped {
-            None => item.run(backend, options).await,
+            None => item.run(backend, options, &mut sources).await,
             Some((status, reason)) => {
                 let mut blank = item.blank(&backend.info().id, options);
                 blank.reproduce.push_str(&planted(&backend.info().properties));
@@ -321,7 +382,7 @@ pub async fn run_async(
     }
     let profiles = crate::profiles::of_run(options, &items, &all);
     let report = DeviceReport::new(backend.info(), all, start.elapsed().as_secs_f64());
-    DeviceReport { profiles, ..report }
+    DeviceReport { profiles, ..report.with_sources(sources.take()) }
 }
 
 /// Why nothing more can run, where the device does not even keep a few bytes.
@@ -346,12 +407,15 @@ pub fn case_ids(options: &Options) -> Vec<String> {
 
 /// What `options` select, in the order in which it runs.
 pub(crate) fn select(options: &Options) -> Vec<Item> {
-    let cases: Vec<Case> = if options.patterns.is_empty() {
-        suite(options.level)
-    } else {
-        options.patterns.iter().flat_map(|pattern| find(pattern, options.level)).collect()
+    let cases: Vec<Case> = match &options.only {
+        Some(only) => named(only.keys().map(String::as_str)),
+        None if options.patterns.is_empty() => suite(options.level),
+        None => options.patterns.iter().flat_map(|pattern| find(pattern, options.level)).collect(),
     };
-    let wanted = |id: &str| options.patterns.is_empty() || options.patterns.iter().any(|p| fits(p, id));
+    let wanted = |id: &str| match &options.only {
+        Some(only) => only.contains_key(id),
+        None => options.patterns.is_empty() || options.patterns.iter().any(|p| fits(p, id)),
+    };
     let reseeded = |case: Case| options.seed.map_or(case.clone(), |seed| case.with_seed(seed));
     let mut items: Vec<Item> = cases.into_iter().map(|case| Item::Case(Box::new(reseeded(case)))).collect();
     items.extend(sweep::select(options).into_iter().map(|s| Item::Sweep(Box::new(s))));
@@ -415,6 +479,7 @@ fn blank_result(id: &str, family: &str, dtype: &str) -> CaseResult {
         seconds: 0.0,
         kernels: 1,
         reproduce: String::new(),
+        sources: Vec::new(),
         expectation: None,
     }
 }

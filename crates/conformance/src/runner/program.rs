@@ -7,7 +7,9 @@
 
 use std::sync::Arc;
 
-use unisono_core::{Backend, Bindings, Buffer, DType, Error, Operand, Plan, Program, Result, SlotId, SlotKind};
+use unisono_core::{
+    Backend, Bindings, Buffer, DType, Error, OpDesc, Operand, Plan, Program, Result, SlotId, SlotKind, Support,
+};
 
 use super::exec::{catch, download, finish, upload};
 use super::scenarios::ProgramCase;
@@ -43,6 +45,18 @@ pub(crate) enum Action {
 }
 
 impl Scenario {
+    /// The operations of its programs, each once.
+    pub(crate) fn operations(&self) -> Vec<OpDesc> {
+        let mut all: Vec<OpDesc> = Vec::new();
+        for step in self.programs.iter().flat_map(Program::steps) {
+            let desc = step.desc();
+            if !all.contains(&desc) {
+                all.push(desc);
+            }
+        }
+        all
+    }
+
     /// Does everything on the host; the result is the content of every buffer.
     pub(crate) fn on_host(&self) -> Result<Vec<HostBuffer>> {
         let mut buffers = self.buffers.clone();
@@ -176,11 +190,23 @@ pub(crate) async fn judge(backend: &dyn Backend, scenario: &Scenario, result: &m
     Ok(())
 }
 
+/// Why a device cannot run a scenario: the first operation of its programs that it declines.
+pub(crate) fn refusal(backend: &dyn Backend, scenario: &Scenario) -> Option<String> {
+    scenario.operations().into_iter().find_map(|desc| match backend.supports(&desc) {
+        Support::Unsupported(reason) => Some(format!("{}: {reason}", desc.op.name())),
+        _ => None,
+    })
+}
+
 /// Runs one program case.
 pub(crate) async fn run_program(backend: &dyn Backend, case: &ProgramCase) -> CaseResult {
     let mut result = super::blank_program_result(case.id);
     let run = async {
         let scenario = (case.build)(1)?;
+        if let Some(reason) = refusal(backend, &scenario) {
+            (result.status, result.detail) = (Status::Unsupported, reason);
+            return Ok(());
+        }
         judge(backend, &scenario, &mut result).await
     };
     let outcome = catch(run).await;

@@ -19,7 +19,7 @@ use crate::report::{CaseResult, Number, Status};
 pub(crate) const ID: &str = "program/recycled_memory:patterns=2:seed=1";
 
 /// Families with a composite or with kernels that need memory of their own.
-const FAMILIES: [&str; 10] =
+pub(super) const FAMILIES: [&str; 10] =
     ["matmul", "linear", "softmax", "attention", "swiglu", "add_rms_norm", "sum", "conv2d", "topk", "argsort"];
 /// Cases of a family.
 const CASES: usize = 2;

@@ -115,7 +115,28 @@ fn kind(d: &DeviceFacts, at: &mut dyn FnMut(&str, String)) {
     }
 }
 
+/// `0000:01:00.0`: domain, bus, device and function, in hexadecimal. Some systems have more digits than
+/// these: a domain behind another controller, a segment in front of the bus.
+fn is_bus(text: &str) -> bool {
+    const DIGITS: [std::ops::RangeInclusive<usize>; 4] = [4..=8, 2..=6, 2..=4, 1..=4];
+    let parts: Vec<&str> = text.split([':', '.']).collect();
+    let marks = text.chars().filter(|c| [':', '.'].contains(c));
+    let hexadecimal = |part: &str| part.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
+    parts.len() == DIGITS.len()
+        && marks.eq("::.".chars())
+        && parts.iter().zip(DIGITS).all(|(part, digits)| hexadecimal(part) && digits.contains(&part.len()))
+}
+
 fn limits(d: &DeviceFacts, at: &mut dyn FnMut(&str, String)) {
+    if !d.bus.is_empty() && !is_bus(&d.bus) {
+        at("bus", format!("'{}' is no address on a PCI bus", d.bus));
+    }
+    if !d.bus.is_empty() && d.kind == "cpu" {
+        at("bus", format!("'{}', and the kind is '{}'", d.bus, d.kind));
+    }
+    if d.memory == Some(0) {
+        at("memory", "0 bytes; what is unknown is null".into());
+    }
     if let Some((least, most)) = d.subgroup_sizes {
         let sizes = least.is_power_of_two() && most.is_power_of_two() && least <= most && most <= 1024;
         if !sizes {

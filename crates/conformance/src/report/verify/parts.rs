@@ -7,11 +7,16 @@ use super::list::effective;
 use super::{Suite, Verification, of_device, of_result};
 use crate::expect::apply_again;
 use crate::fingerprint::Fingerprint;
-use crate::report::{CaseResult, DeviceReport, ExpectationResult, GroupOutcome, Number, ProfileResult, Report, Status};
+use crate::report::{
+    CaseResult, DeviceReport, ExpectationResult, GroupOutcome, MOST_SOURCES, Number, OperationErrors, ProfileResult,
+    Report, Status,
+};
 
 pub(super) fn check(report: &Report, found: &mut Verification) {
     for (d, device) in report.devices.iter().enumerate() {
         models(d, device, found);
+        operations(d, device, found);
+        sources(d, device, found);
         expectations(d, device, report.date.as_deref(), found);
         if let Some(fingerprint) = &device.fingerprint {
             let hash = Fingerprint::of(fingerprint.traits.clone()).hash;
@@ -19,6 +24,68 @@ pub(super) fn check(report: &Report, found: &mut Verification) {
                 let message = format!("'{}', its answers have {hash}", fingerprint.hash);
                 found.problem(of_device(d, "fingerprint.hash"), message);
             }
+        }
+    }
+}
+
+/// The errors of each operation, from the results.
+fn operations(d: usize, device: &DeviceReport, found: &mut Verification) {
+    let due = OperationErrors::of(&device.results);
+    if device.operations.len() != due.len() {
+        let message = format!("{} rows, the results make it {}", device.operations.len(), due.len());
+        return found.problem(of_device(d, "operations"), message);
+    }
+    for (i, (is, should)) in device.operations.iter().zip(&due).enumerate() {
+        let mut at = |field: &str, is: String, should: String| {
+            if is != should {
+                let path = of_device(d, &format!("operations[{i}].{field}"));
+                found.problem(path, format!("{is}, the results make it {should}"));
+            }
+        };
+        at("family", is.family.clone(), should.family.clone());
+        at("dtype", is.dtype.clone(), should.dtype.clone());
+        at("results", is.results.to_string(), should.results.to_string());
+        at("ratio", format!("{:?}", is.ratio), format!("{:?}", should.ratio));
+        at("case", is.case.clone(), should.case.clone());
+        at("kernel", is.kernel.clone(), should.kernel.clone());
+        at("histogram", format!("{:?}", is.histogram), format!("{:?}", should.histogram));
+    }
+}
+
+/// The texts of kernels against their hashes and the failures that name them.
+fn sources(d: usize, device: &DeviceReport, found: &mut Verification) {
+    for (i, source) in device.sources.iter().enumerate() {
+        let mut at = |field: &str, message: String| {
+            found.problem(of_device(d, &format!("sources[{i}].{field}")), message);
+        };
+        let hash = crate::report::sources::hash(&source.text);
+        if hash != source.hash {
+            at("hash", format!("'{}', the text has {hash}", source.hash));
+        }
+        if device.sources[..i].iter().any(|s| (&s.name, &s.hash) == (&source.name, &source.hash)) {
+            at("name", format!("a second '{}'", source.name));
+        }
+        let names =
+            |r: &CaseResult| r.sources.iter().any(|used| (&used.name, &used.hash) == (&source.name, &source.hash));
+        if !device.results.iter().any(names) {
+            at("name", format!("no result was built from '{}'", source.name));
+        }
+    }
+    if device.sources.len() > MOST_SOURCES {
+        let message = format!("{} texts, a report holds at most {MOST_SOURCES}", device.sources.len());
+        found.problem(of_device(d, "sources"), message);
+    }
+    let known: HashSet<(&str, &str)> = device.sources.iter().map(|s| (s.name.as_str(), s.hash.as_str())).collect();
+    for (i, result) in device.results.iter().enumerate() {
+        if !result.sources.is_empty() && !effective(result).is_failure() {
+            let message = format!("named for a result that is {}", effective(result).name());
+            found.problem(of_result(d, i, "sources"), message);
+        }
+        // A report that is full leaves further texts out.
+        let missing = result.sources.iter().find(|s| !known.contains(&(s.name.as_str(), s.hash.as_str())));
+        if let Some(missing) = missing.filter(|_| device.sources.len() < MOST_SOURCES) {
+            let message = format!("the report has no text '{}' with the hash '{}'", missing.name, missing.hash);
+            found.problem(of_result(d, i, "sources"), message);
         }
     }
 }

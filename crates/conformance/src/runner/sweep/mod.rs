@@ -79,6 +79,10 @@ pub(crate) fn select(options: &Options) -> Vec<Sweep> {
     };
     let none = options.patterns.is_empty();
     let mut sweeps = all();
+    if let Some(only) = &options.only {
+        sweeps.retain(|s| only.contains_key(&s.id));
+        return sweeps;
+    }
     sweeps.retain(|s| if none { s.level <= options.level } else { options.patterns.iter().any(|p| fits(s, p)) });
     sweeps
 }
@@ -126,8 +130,7 @@ impl Sweep {
         }
         let mut results = Vec::new();
         for (i, name) in names.into_iter().enumerate() {
-            let asked = options.kernel.as_ref().is_none_or(|kernel| glob_matches(kernel, &name));
-            if !asked || (i > 0 && options.kernels == Kernels::Selected) {
+            if !options.asks_for(&self.id, &name) || (i > 0 && options.kernels == Kernels::Selected) {
                 continue;
             }
             let mut result = CaseResult { kernel: name.to_string(), selected: i == 0, ..self.blank() };
@@ -146,12 +149,16 @@ impl Sweep {
         results
     }
 
+    /// The operation, at its largest.
+    pub(crate) fn desc(&self) -> Result<OpDesc> {
+        match &self.kind {
+            Kind::EveryK(every) => every.desc(every.to),
+            Kind::Patterns(patterns) => patterns.desc(),
+        }
+    }
+
     fn kernels(&self, backend: &dyn Backend) -> Result<Vec<std::sync::Arc<str>>> {
-        let desc: OpDesc = match &self.kind {
-            Kind::EveryK(every) => every.desc(every.to)?,
-            Kind::Patterns(patterns) => patterns.desc()?,
-        };
-        Ok(backend.kernels(&desc))
+        Ok(backend.kernels(&self.desc()?))
     }
 }
 

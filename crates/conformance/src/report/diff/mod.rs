@@ -1,19 +1,25 @@
 //! What changed from one report to another: new failures, fixes, missing and added results, error
 //! that grew, bits that changed.
 //!
-//! Devices are compared by id, or as the caller pairs them; results by case and kernel. Where the
-//! device chooses another kernel for a case than before, its choices are compared with each other.
+//! Devices are compared by id, or as the caller pairs them, or because each report has only one. Results
+//! of one device are compared by case and kernel; where it chooses another kernel for a case than
+//! before, its choices are compared with each other. Two devices have kernels of their own, so their
+//! results are compared by case: the choice of one with the choice of the other.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod devices;
+mod operations;
 
 use serde::Serialize;
 
-use super::{CaseResult, DeviceReport, Report, ReportError, Status, Verdict};
+use super::{Report, ReportError, Verdict};
+
+pub use operations::{ErrorsOf, OperationDifference};
 
 /// How to compare.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DiffOptions {
-    /// Pairs of device ids, in the first report and in the second. Empty pairs devices of one id.
+    /// Pairs of device ids, in the first report and in the second. Empty pairs devices of one id, or
+    /// the only device of one report with the only one of the other.
     pub devices: Vec<(String, String)>,
     /// Error/bound that grew by more than this factor is drift.
     pub drift: f64,
@@ -80,8 +86,13 @@ pub struct DeviceDifference {
     pub before: String,
     /// Its id in the second.
     pub after: String,
+    /// Whether these are two devices and not one: another name, API or kind. Then results are compared
+    /// by case, and kernels, bits, times and sizes of errors are no changes.
+    pub other_device: bool,
     /// Facts about it that differ.
     pub facts: Vec<FactChange>,
+    /// The largest error/bound of each operation and element type, side by side.
+    pub operations: Vec<OperationDifference>,
     /// Results that were compared.
     pub compared: usize,
     /// Results that are the same in status and bits.
@@ -204,17 +215,24 @@ pub fn diff(before: &Report, after: &Report, options: &DiffOptions) -> Result<Di
         let lacks = |report: &Report, other: &Report| {
             ids(report).into_iter().filter(|id| find(other, id).is_none()).collect::<Vec<_>>()
         };
-        found.missing_devices = lacks(before, after);
-        found.added_devices = lacks(after, before);
+        if pairs.is_empty() && before.devices.len() == 1 && after.devices.len() == 1 {
+            pairs.push((0, 0));
+        } else {
+            found.missing_devices = lacks(before, after);
+            found.added_devices = lacks(after, before);
+        }
     }
     if pairs.is_empty() {
         return Err(ReportError(format!(
-            "the reports have no device in common: {} and {}; pair them by name",
+            "the reports have no device in common: {} and {}; pair them, as in --device {}={}",
             ids(before).join(", "),
-            ids(after).join(", ")
+            ids(after).join(", "),
+            ids(before).first().map_or("A", String::as_str),
+            ids(after).first().map_or("B", String::as_str)
         )));
     }
-    found.devices = pairs.into_iter().map(|(a, b)| devices(&before.devices[a], &after.devices[b], options)).collect();
+    found.devices =
+        pairs.into_iter().map(|(a, b)| devices::compare(&before.devices[a], &after.devices[b], options)).collect();
     let changes = found.devices.iter().flat_map(|d| &d.changes);
     found.unfinished = found.devices.iter().map(|d| d.unfinished).sum();
     found.regressions = changes.filter(|c| c.regression).count() + found.missing_devices.len();
@@ -239,145 +257,4 @@ fn runs(a: &Report, b: &Report) -> Vec<FactChange> {
         ("host.os", a.host.os.clone(), b.host.os.clone()),
         ("host.cpu", a.host.cpu.clone(), b.host.cpu.clone()),
     ])
-}
-
-fn devices(a: &DeviceReport, b: &DeviceReport, options: &DiffOptions) -> DeviceDifference {
-    let (x, y) = (&a.device, &b.device);
-    let features = |d: &super::DeviceFacts| d.features.join(" ");
-    let mut found = DeviceDifference {
-        before: x.id.clone(),
-        after: y.id.clone(),
-        facts: facts([
-            ("name", x.name.clone(), y.name.clone()),
-            ("api", x.api.clone(), y.api.clone()),
-            ("driver", x.driver.clone(), y.driver.clone()),
-            ("driver_version", x.driver_version.clone(), y.driver_version.clone()),
-            ("profile", x.profile.clone(), y.profile.clone()),
-            ("subgroup_sizes", format!("{:?}", x.subgroup_sizes), format!("{:?}", y.subgroup_sizes)),
-            ("features", features(x), features(y)),
-            ("numeric_modes", x.numeric_modes.join(" "), y.numeric_modes.join(" ")),
-        ]),
-        ..DeviceDifference::default()
-    };
-    let by_kernel: HashMap<(&str, &str), &CaseResult> =
-        b.results.iter().map(|r| ((r.id.as_str(), r.kernel.as_str()), r)).collect();
-    let chosen: HashMap<&str, &CaseResult> =
-        b.results.iter().filter(|r| r.selected).map(|r| (r.id.as_str(), r)).collect();
-    let known: HashSet<(&str, &str)> = a.results.iter().map(|r| (r.id.as_str(), r.kernel.as_str())).collect();
-    // A case that is not finished has one result without a kernel in place of all that it had.
-    let open = b.results.iter().filter(|r| r.status == Status::NotFinished);
-    let open: HashSet<&str> = open.map(|r| r.id.as_str()).collect();
-    let mut matched: HashSet<(&str, &str)> = HashSet::new();
-    for old in &a.results {
-        let same = by_kernel.get(&(old.id.as_str(), old.kernel.as_str())).copied();
-        // The choice of now, unless it is compared with itself as one of the others of before.
-        let choice = || {
-            chosen.get(old.id.as_str()).copied().filter(|new| old.selected && !known.contains(&(&new.id, &new.kernel)))
-        };
-        match same.or_else(choice) {
-            Some(new) => {
-                matched.insert((&new.id, &new.kernel));
-                compare(old, new, options, &mut found);
-            }
-            None if open.contains(old.id.as_str()) => {}
-            None => found.push(ChangeKind::Missing, old, old.status.name(), "", &old.detail),
-        }
-    }
-    for new in b.results.iter().filter(|r| !matched.contains(&(r.id.as_str(), r.kernel.as_str()))) {
-        let kind = if new.status.is_failure() { ChangeKind::NewFailure } else { ChangeKind::Added };
-        found.push(kind, new, "", new.status.name(), &new.detail);
-    }
-    found.unfinished = b.results.iter().filter(|r| r.status == Status::NotFinished).count();
-    slower(a, b, options, &mut found);
-    found.changes.sort_by_key(|change| change.kind);
-    found
-}
-
-impl DeviceDifference {
-    fn push(&mut self, kind: ChangeKind, of: &CaseResult, before: &str, after: &str, detail: &str) {
-        self.changes.push(Change {
-            kind,
-            regression: kind.is_regression(),
-            id: of.id.clone(),
-            kernel: of.kernel.clone(),
-            before: before.to_string(),
-            after: after.to_string(),
-            detail: detail.to_string(),
-        });
-    }
-}
-
-/// How bad a status is, among those that are no failure.
-fn rank(status: Status) -> usize {
-    match status {
-        Status::Pass => 0,
-        Status::Info => 1,
-        Status::Warn => 2,
-        Status::ExpectedFail => 3,
-        Status::Unsupported => 4,
-        Status::NotFinished => 5,
-        Status::UnexpectedPass | Status::NotRun | Status::Fail | Status::Error => 6,
-    }
-}
-
-fn compare(old: &CaseResult, new: &CaseResult, options: &DiffOptions, found: &mut DeviceDifference) {
-    found.compared += 1;
-    let changes = found.changes.len();
-    if old.kernel != new.kernel && new.status != Status::NotFinished {
-        found.push(ChangeKind::OtherKernel, new, &old.kernel, &new.kernel, "");
-    }
-    if old.status != new.status {
-        let kind = match (old.status.is_failure(), new.status.is_failure()) {
-            _ if new.status == Status::NotFinished => ChangeKind::NotFinished,
-            (false, true) => ChangeKind::NewFailure,
-            (true, false) => ChangeKind::Fixed,
-            (false, false) if rank(new.status) > rank(old.status) => ChangeKind::Worse,
-            _ => ChangeKind::OtherStatus,
-        };
-        let detail = if new.detail.is_empty() { &old.detail } else { &new.detail };
-        found.push(kind, new, old.status.name(), new.status.name(), detail);
-    } else if let (Some(a), Some(b)) = (old.ratio, new.ratio)
-        && !new.informative
-    {
-        let (before, after) = (format!("{a:.4}"), format!("{b:.4}"));
-        if b.0 > a.0 * options.drift {
-            found.push(ChangeKind::Drift, new, &before, &after, "");
-        } else if a.0 > b.0 * options.drift {
-            found.push(ChangeKind::LessError, new, &before, &after, "");
-        }
-    }
-    if found.changes.len() > changes {
-        return;
-    }
-    if old.output_hash == new.output_hash {
-        found.identical += 1;
-    } else {
-        found.push(ChangeKind::OtherBits, new, &old.output_hash, &new.output_hash, "");
-    }
-}
-
-/// Families that take longer, over the results that both reports have.
-fn slower(a: &DeviceReport, b: &DeviceReport, options: &DiffOptions, found: &mut DeviceDifference) {
-    let new: HashMap<(&str, &str), f64> =
-        b.results.iter().map(|r| ((r.id.as_str(), r.kernel.as_str()), r.seconds)).collect();
-    let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
-    for r in &a.results {
-        if let Some(seconds) = new.get(&(r.id.as_str(), r.kernel.as_str())) {
-            let sum = sums.entry(&r.family).or_default();
-            *sum = (sum.0 + r.seconds, sum.1 + seconds);
-        }
-    }
-    for (family, (before, after)) in sums {
-        if after > before * options.slower && after > before + 0.1 {
-            found.changes.push(Change {
-                kind: ChangeKind::Slower,
-                regression: false,
-                id: family.to_string(),
-                kernel: String::new(),
-                before: format!("{before:.3} s"),
-                after: format!("{after:.3} s"),
-                detail: String::new(),
-            });
-        }
-    }
 }

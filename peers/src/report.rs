@@ -9,21 +9,22 @@ use unisono_conformance::{DeviceReport, Host, Level, Report, Status, html};
 
 /// A Markdown table: how each family's results ended.
 pub fn summary(device: &DeviceReport) -> String {
-    const COLUMNS: [(&str, &[Status]); 5] = [
+    const COLUMNS: [(&str, &[Status]); 6] = [
         ("pass", &[Status::Pass]),
         ("warn", &[Status::Warn, Status::Info]),
         ("unsupported", &[Status::Unsupported]),
         ("fail", &[Status::Fail, Status::NotRun]),
         ("error", &[Status::Error]),
+        ("not finished", &[Status::NotFinished]),
     ];
-    let mut families: Vec<(&str, [usize; 5])> = Vec::new();
-    let mut total = [0; 5];
+    let mut families: Vec<(&str, [usize; 6])> = Vec::new();
+    let mut total = [0; 6];
     for result in &device.results {
         let Some(column) = COLUMNS.iter().position(|(_, list)| list.contains(&result.status)) else { continue };
         let row = match families.iter().position(|(family, _)| *family == result.family) {
             Some(row) => row,
             None => {
-                families.push((&result.family, [0; 5]));
+                families.push((&result.family, [0; 6]));
                 families.len() - 1
             }
         };
@@ -32,7 +33,7 @@ pub fn summary(device: &DeviceReport) -> String {
     }
     let mut text = format!("\n{}, {:.0} s\n\n| family |", device.device.name, device.seconds);
     COLUMNS.iter().for_each(|(name, _)| write!(text, " {name} |").expect("a string"));
-    text += "\n|---|---|---|---|---|---|\n";
+    text += "\n|---|---|---|---|---|---|---|\n";
     for (family, counts) in families.iter().chain(&[("all", total)]) {
         write!(text, "| {family} |").expect("a string");
         counts.iter().for_each(|n| write!(text, " {n} |").expect("a string"));

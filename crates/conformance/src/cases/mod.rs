@@ -22,6 +22,7 @@ mod movement;
 mod nan;
 mod norm;
 mod norm_groups;
+mod quick;
 mod reduce;
 mod rope;
 mod rows;
@@ -52,6 +53,13 @@ pub(crate) fn all() -> Vec<Case> {
 }
 
 fn try_all() -> Result<Vec<Case>> {
+    let mut cases = listed()?;
+    quick::thin(&mut cases);
+    Ok(cases)
+}
+
+/// The cases as the families list them.
+fn listed() -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for family in [
         matmul::cases,
@@ -82,6 +90,7 @@ fn try_all() -> Result<Vec<Case>> {
     ] {
         family(&mut cases)?;
     }
+    quick::thin(&mut cases);
     Ok(cases)
 }
 

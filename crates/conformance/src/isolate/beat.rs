@@ -5,9 +5,9 @@
 //! minutes. Counting kernels is left to another thread than speaking: a backend whose counters wait
 //! for a lock that its compiler holds must not silence the worker.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
-use std::thread;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use cpu_time::ProcessTime;
@@ -21,9 +21,11 @@ use crate::runner::now;
 /// Time between two beats.
 pub(super) const PERIOD: Duration = Duration::from_secs(1);
 
-/// The heartbeat of this process, until it is dropped.
+/// The heartbeat of this process, until it is dropped. Its threads have ended then: one that still held
+/// the device would destroy it while the process exits and drivers clean up behind themselves.
 pub(super) struct Beat {
     shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 #[derive(Default)]
@@ -32,30 +34,25 @@ struct Shared {
     kernels: AtomicU64,
     /// Plans and submissions of the device.
     work: AtomicU64,
-    over: AtomicBool,
+    over: Mutex<bool>,
+    ending: Condvar,
 }
 
 impl Beat {
     pub(super) fn start() -> Beat {
         let shared = Arc::new(Shared::default());
         let (counting, speaking) = (shared.clone(), shared.clone());
-        thread::spawn(move || {
-            while !counting.over.load(Relaxed) {
+        let count = thread::spawn(move || {
+            while !counting.is_over_after(PERIOD / 4) {
                 counting.count();
-                thread::sleep(PERIOD / 4);
             }
         });
         let start = Instant::now();
-        thread::spawn(move || {
-            loop {
-                thread::sleep(PERIOD);
-                // Without a supervisor nobody listens any more.
-                if speaking.over.load(Relaxed) || say(&Message::Alive(speaking.alive(start))).is_err() {
-                    break;
-                }
-            }
+        let speak = thread::spawn(move || {
+            // Without a supervisor nobody listens any more.
+            while !speaking.is_over_after(PERIOD) && say(&Message::Alive(speaking.alive(start))).is_ok() {}
         });
-        Beat { shared }
+        Beat { shared, threads: vec![count, speak] }
     }
 
     /// From now on the kernels of `backend` are counted.
@@ -66,11 +63,22 @@ impl Beat {
 
 impl Drop for Beat {
     fn drop(&mut self) {
-        self.shared.over.store(true, Relaxed);
+        *self.shared.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.shared.ending.notify_all();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
     }
 }
 
 impl Shared {
+    /// Waits for so long, or until the beat ends; whether it does.
+    fn is_over_after(&self, time: Duration) -> bool {
+        let over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.ending.wait_timeout_while(over, time, |over| !*over);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
     fn count(&self) {
         if let Some(backend) = self.backend.get() {
             let counters = backend.counters();
@@ -103,4 +111,19 @@ fn waited() -> Option<f64> {
         sum = waited.map(|waited| sum.unwrap_or(0.0) + waited as f64 * 1e-9).or(sum);
     }
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_holds_the_device_once_the_beat_has_ended() {
+        let beat = Beat::start();
+        let shared = Arc::downgrade(&beat.shared);
+        let start = Instant::now();
+        drop(beat);
+        assert!(shared.upgrade().is_none(), "a thread still holds what the beat looks at");
+        assert!(start.elapsed() < PERIOD / 2, "the threads ended after {:?}", start.elapsed());
+    }
 }

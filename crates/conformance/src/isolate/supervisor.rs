@@ -159,7 +159,7 @@ pub fn run_task(
     worker: &mut dyn FnMut() -> Command,
 ) -> Result<serde_json::Value, IsolationError> {
     let mut task = || {
-        let deadline = isolation.group_limit.map(|limit| Instant::now() + limit);
+        let deadline = isolation.group_limit.and_then(|limit| Instant::now().checked_add(limit));
         let limits = Limits { deadline, stall: isolation.stall_limit, silence: isolation.silence_limit };
         let (mut payload, mut said) = (None, Said::default());
         let ended = watch(worker(), job(options, &[]), &limits, &mut |message| {
@@ -240,7 +240,7 @@ impl<'a> Run<'a> {
         let mut attempt = {
             let state = self.state();
             let left = group.cases.iter().map(String::as_str).filter(|id| !state.results.contains_key(*id)).collect();
-            let deadline = self.isolation.group_limit.map(|limit| Instant::now() + limit);
+            let deadline = self.isolation.group_limit.and_then(|limit| Instant::now().checked_add(limit));
             Attempt { index, left, result: blank_group(group), early: 0, deadline }
         };
         let again = {

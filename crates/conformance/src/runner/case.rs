@@ -1,7 +1,7 @@
 //! One case on every kernel that can serve it, and the verdict on each.
 
 use unisono_core::{
-    Backend, KernelChoice, NumericMode, Operand, ProgramBuilder, Result, SlotKind, Support, decomposition,
+    Backend, DType, KernelChoice, NumericMode, Op, Operand, ProgramBuilder, Result, SlotKind, Support, decomposition,
 };
 
 use super::exec::{Bound, Run, Tensors, catch};
@@ -12,11 +12,15 @@ use crate::check::{Expected, Outcome, check};
 use crate::hash::Fnv;
 use crate::report::{CaseResult, Number, Status, Worst};
 
-/// Of so many cases a kernel that is not selected runs one at the quick level.
-const SAMPLED: u64 = 6;
+/// Of so many cases a kernel that is not selected runs one at the quick level. A 16-bit type makes it
+/// another kernel to be built, and kernels of products and attention take some drivers a second.
+const SAMPLED: u64 = 3;
+const SAMPLED_16_BIT: u64 = 6;
+const SAMPLED_LARGE: u64 = 8;
+const SAMPLED_LARGE_16_BIT: u64 = 24;
 /// Chosen so that every kernel of every operation is run at the quick level, for every vendor; a test
 /// of the WGSL backend's selection holds it to that.
-const SALT: u32 = 22015;
+const SALT: u32 = 9315;
 
 /// The name under which the decomposition of a composite is reported.
 pub const DECOMPOSITION: &str = "decomposition";
@@ -142,7 +146,7 @@ fn candidates(backend: &dyn Backend, case: &Case, options: &Options) -> Result<V
             }
             match options.kernels {
                 Kernels::All => {}
-                Kernels::Sampled => all.retain(|c| c.selected || is_sampled(&case.id, &c.name)),
+                Kernels::Sampled => all.retain(|c| c.selected || is_sampled(case, &c.name)),
                 Kernels::Selected => all.truncate(1),
             }
             Ok(all)
@@ -153,15 +157,25 @@ fn candidates(backend: &dyn Backend, case: &Case, options: &Options) -> Result<V
     }
 }
 
-/// About one case in [`SAMPLED`], the same ones on every machine.
+/// Whether a kernel that is not selected runs this case at the quick level: the same ones on every
+/// machine.
 #[doc(hidden)]
-pub fn is_sampled(case: &str, kernel: &str) -> bool {
+pub fn is_sampled(case: &Case, kernel: &str) -> bool {
     let mut hash = Fnv::new();
     hash.update(&SALT.to_le_bytes());
-    hash.update(case.as_bytes());
+    hash.update(case.id.as_bytes());
     hash.update(kernel.as_bytes());
+    let mut operands = case.desc.inputs.iter().chain(&case.desc.outputs);
+    let is_16_bit = operands.any(|d| matches!(d.dtype, DType::F16 | DType::BF16));
+    let is_large = matches!(case.desc.op, Op::MatMul | Op::Linear(_) | Op::MatMulId | Op::Attention(_));
+    let one_in = match (is_large, is_16_bit) {
+        (false, false) => SAMPLED,
+        (false, true) => SAMPLED_16_BIT,
+        (true, false) => SAMPLED_LARGE,
+        (true, true) => SAMPLED_LARGE_16_BIT,
+    };
     // The lower bits of this hash are weak.
-    (hash.value() >> 32).is_multiple_of(SAMPLED)
+    (hash.value() >> 32).is_multiple_of(one_in)
 }
 
 fn compiles(backend: &dyn Backend, case: &Case) -> bool {

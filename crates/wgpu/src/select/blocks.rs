@@ -126,6 +126,11 @@ fn quantise<'a>(kernel: &'a str, y: &TensorDesc, axis: usize, step: usize) -> Co
     Conversion { kernel, format: y.dtype, blocks_per_group: QUANTISING_GROUP, step, sizes, extra: [0; 4] }
 }
 
+/// How many groups with a scale of their own a block of 256 has.
+fn groups_of_block(format: DType) -> u32 {
+    if matches!(format, DType::Q4K | DType::Q5K) { 8 } else { 16 }
+}
+
 /// The shape in blocks.
 fn counted(desc: &TensorDesc, axis: usize) -> Vec<u64> {
     let mut sizes: Vec<u64> = desc.shape.iter().map(|&n| n as u64).collect();
@@ -209,7 +214,7 @@ impl Conversion<'_> {
             *base = first;
         }
         let mut params = vec![word(piece.count())?, dims.len() as u32, 0, word(self.step)?];
-        params.extend([0, bases[0], bases[1], bases[2]]);
+        params.extend([groups_of_block(self.format), bases[0], bases[1], bases[2]]);
         for d in 0..6 {
             params.push(word(dims.get(d).copied().unwrap_or(1))?);
             for i in 0..3 {

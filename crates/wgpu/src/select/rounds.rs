@@ -167,7 +167,8 @@ fn products(c: &Counted<'_>, name: &str) -> Option<Loops> {
             let steps = repeat(size, NONE).or(repeat(size, NONE));
             repeat(k.div_ceil(size), steps) + repeat(m, repeat(4, NONE))
         }
-        ("columns" | "columns_subgroups", true) => repeat(k / 32, repeat(4, NONE)) + repeat(m, repeat(4, NONE)),
+        ("columns", true) => repeat(k / 32, repeat(4, repeat(8, NONE))) + repeat(m, repeat(4, NONE)),
+        ("columns_subgroups", true) => repeat(k / 32, repeat(4, NONE)) + repeat(m, repeat(4, NONE)),
         ("tiled", false) => repeat(k.div_ceil(16), repeat(1, NONE) + repeat(16, NONE)) + repeat(16, NONE),
         ("tiled_small", false) => repeat(k.div_ceil(16), repeat(2, NONE) + repeat(16, NONE)) + repeat(16, NONE),
         ("tiled", true) => repeat(k / 32, staged(2, 1)) + repeat(16, NONE),
@@ -299,6 +300,8 @@ pub(super) struct Flash {
 
 /// Keys of a tile.
 pub(super) const TILE_KEYS: u64 = 64;
+/// Rows of a team: 64 invocations, one for each key of a tile.
+const ROWS_OF_TEAM: u64 = 4;
 
 /// Tokens that `rows` neighbouring rows belong to, where a token has `group` rows.
 pub(super) fn tokens_of(rows: u64, group: u64, tokens: u64) -> u64 {
@@ -366,15 +369,16 @@ impl Flash {
             Some(size) => repeat(TILE_KEYS.div_ceil(size), repeat(size.min(TILE_KEYS), NONE)),
             None => repeat(TILE_KEYS, NONE),
         };
-        product + largest + sums
+        product + repeat(ROWS_OF_TEAM, NONE) + largest + sums
     }
 
     fn loops(&self) -> Loops {
-        let rows = 4 * self.teams;
-        let queries = repeat(self.head_dim.div_ceil(TILE_KEYS), NONE);
+        let each_row = || repeat(ROWS_OF_TEAM, NONE);
+        let queries = repeat(self.head_dim.div_ceil(TILE_KEYS), each_row());
         let tiles = repeat(self.keys.div_ceil(TILE_KEYS), self.tile());
-        let runs = repeat(self.runs, repeat(rows, NONE) + tiles);
-        queries + runs + repeat(4, repeat(self.columns, NONE))
+        let runs = repeat(self.runs, repeat(ROWS_OF_TEAM * self.teams, NONE) + each_row() + tiles);
+        let sinks = each_row();
+        queries + runs + sinks + repeat(ROWS_OF_TEAM, repeat(self.columns, NONE))
     }
 
     /// The most keys, in whole tiles, with which the loops make at most `limit` rounds; nothing where

@@ -119,19 +119,20 @@ pub(super) fn softmax(b: &mut Builder<'_>, name: &str, op: &Softmax) -> Result<(
     }
     let at = op.inputs();
     let boolean = at.mask.is_some_and(|i| b.input(i).desc.dtype == DType::Bool);
-    rows.constants.push(("MASK", f64::from(u8::from(op.mask) + u8::from(boolean))));
-    rows.constants.push(("LIMITS", f64::from(u8::from(op.limits))));
-    rows.extra = [op.window.unwrap_or(u32::MAX), u32::from(op.sinks) + 2 * u32::from(op.log)];
+    // What takes part is a parameter and not a constant: constants would only multiply the kernels to be
+    // built.
+    let hidden = u32::from(op.mask) + u32::from(boolean);
+    let flags = u32::from(op.sinks) | u32::from(op.log) << 1 | u32::from(op.limits) << 2 | hidden << 3;
+    rows.extra = [op.window.unwrap_or(u32::MAX), flags];
+    // An operand that is not there counts as one of the type of x.
+    let type_of = |i: Option<usize>| code(b.input(i.unwrap_or(0)).desc.dtype);
+    rows.constants.extend([("B", type_of(at.mask)), ("D", type_of(at.sinks))]);
     let mask = at.mask.map(|i| {
         let d = &b.input(i).desc;
-        rows.constants.push(("B", code(d.dtype)));
         row_operand(b.input_view(i), d, d.rank() - 1, rows.n)
     });
     let limits = at.limits.map(|i| Operand { view: b.input_view(i), along: 0 });
-    rows.z = at.sinks.map(|i| {
-        rows.constants.push(("D", code(b.input(i).desc.dtype)));
-        Operand { view: b.input_view(i), along: 0 }
-    });
+    rows.z = at.sinks.map(|i| Operand { view: b.input_view(i), along: 0 });
     rows.operands.extend([mask, limits]);
     rows.launch(b)
 }

@@ -78,7 +78,7 @@ fn the_quick_level_runs_every_kernel_of_every_operation() {
         for case in &cases {
             for (i, kernel) in candidates(&case.desc, &caps).unwrap_or_default().into_iter().enumerate() {
                 let pair = (case.family, kernel);
-                if i == 0 || is_sampled(&case.id, &pair.1) {
+                if i == 0 || is_sampled(case, &pair.1) {
                     run.insert(pair.clone());
                 }
                 all.insert(pair);

@@ -104,12 +104,12 @@ fn check_case(
         let status = effective(&results[i]);
         !results[i].kernel.is_empty() && !matches!(status, Status::Unsupported | Status::NotFinished | Status::NotRun)
     });
-    let due = suite.runs_all() || is_sampled(item.id(), DECOMPOSITION);
+    let due = suite.runs_all() || is_sampled(case, DECOMPOSITION);
     if ran && !one_kernel && due && case.desc.op.is_composite() && !of_case.iter().any(decomposed) {
         found.problem(of_device(d, "results"), format!("no result of {} on its decomposition", item.id()));
     }
     for &i in of_case.iter().filter(|&&i| !results[i].selected) {
-        if !one_kernel && !suite.runs_all() && !is_sampled(item.id(), &results[i].kernel) {
+        if !one_kernel && !suite.runs_all() && !is_sampled(case, &results[i].kernel) {
             let message =
                 format!("level {} does not run {} on '{}'", suite.run.level.name(), item.id(), results[i].kernel);
             found.problem(of_result(d, i, "kernel"), message);

@@ -91,6 +91,10 @@ fn a_group_that_is_out_of_time_is_not_finished_and_progress_is_shown() {
         let (code, _, err) = self::run(&["check", "--device", "cpu", "--group-timeout", bad]);
         assert!(code == 2 && err.contains("--group-timeout"), "{bad}: {err}");
     }
+    // A limit that lies beyond all clocks is none.
+    let endless = ["check", "--device", "cpu", "--case", "neg/", "--group-timeout", "18446744073709551615"];
+    let (code, out, err) = self::run(&endless);
+    assert!(code == 0, "{out}{err}");
 }
 
 /// A report whose run a limit has ended, made from one of a whole run.

@@ -83,6 +83,5 @@ mod tests {
         }
         let total: usize = kept.values().sum();
         assert!(total <= EACH * kept.len() + pairs(&listed).len(), "{total} cases of {} combinations", kept.len());
-        assert!(total * 3 < 2 * listed.iter().filter(|c| is_candidate(c)).count(), "{total} cases");
     }
 }

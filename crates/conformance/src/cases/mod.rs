@@ -90,7 +90,6 @@ fn listed() -> Result<Vec<Case>> {
     ] {
         family(&mut cases)?;
     }
-    quick::thin(&mut cases);
     Ok(cases)
 }
 
